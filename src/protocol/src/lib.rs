@@ -1,0 +1,21 @@
+//! What the extension and the engine both know: frames, messages, limits and the version.
+//!
+//! The only crate either side shares. It has no C or C++ below it and knows neither PostgreSQL nor
+//! RocksDB. `codec` is the one place that names bincode.
+
+pub mod codec;
+pub mod error;
+pub mod facts;
+pub mod frame;
+pub mod index;
+pub mod ingest;
+pub mod limits;
+pub mod message;
+pub mod model;
+pub mod startup;
+
+pub use error::{ErrorKind, WireError};
+
+/// Raised whenever a message, frame or fact changes shape. Both sides must agree exactly: they are
+/// installed together, so a difference means a half-finished upgrade.
+pub const PROTOCOL_VERSION: u32 = 1;
