@@ -134,8 +134,7 @@ pub fn read(from: &mut impl Read) -> io::Result<Option<(Header, Vec<u8>)>> {
             Err(e) => return Err(e),
         }
     }
-    let header =
-        Header::parse(&head).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    let header = Header::parse(&head).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     let mut payload = vec![0; header.length];
     from.read_exact(&mut payload)?;
     Ok(Some((header, payload)))

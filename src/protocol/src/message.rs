@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::index::{
     Entry, GenerationHeader, GenerationId, GenerationStatus, HeapTid, Hit, Lsn, QueryValue,
 };
-use crate::ingest::{ParsedFile, WalkItem, WalkRequest, WalkSummary};
+use crate::ingest::{Notice, ParsedFile, WalkItem, WalkRequest, WalkSummary};
 use crate::model::ModelSpec;
 
 /// The first frame of a client.
@@ -173,6 +173,8 @@ pub enum Response {
     Embedding(EmbeddingStat),
     /// Of `Parse`.
     Parsed(Box<ParsedFile>),
+    /// Of `Parse`: the file was left out.
+    Skipped(Notice),
     /// Of `Walk`.
     Walked(WalkSummary),
     /// Of `IndexStatus`.

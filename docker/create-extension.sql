@@ -1,0 +1,2 @@
+-- Runs once, when the image creates its cluster.
+CREATE EXTENSION onyx CASCADE;

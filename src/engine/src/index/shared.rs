@@ -1,0 +1,94 @@
+//! What all generations share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use onyx_protocol::WireError;
+use onyx_protocol::index::GenerationId;
+use onyx_protocol::startup::RecoveryEnd;
+
+use super::generation::{Generation, Life};
+use super::jobs::{Job, Jobs};
+use super::queue::Queue;
+use crate::store::{Store, read};
+
+/// The store, the threads and the generations.
+pub struct Shared {
+    pub(super) store: Arc<Store>,
+    pub(super) pool: Arc<rayon::ThreadPool>,
+    pub(super) queue: Queue,
+    pub(super) jobs: Jobs,
+    pub(super) system_identifier: u64,
+    pub(super) recovery: RwLock<Option<RecoveryEnd>>,
+    pub(super) generations: RwLock<HashMap<GenerationId, Arc<Generation>>>,
+}
+
+impl Shared {
+    /// Where the server's recovery ended, if it has.
+    pub fn recovery(&self) -> Option<RecoveryEnd> {
+        *read(&self.recovery)
+    }
+
+    /// A generation that exists.
+    pub fn get(&self, id: GenerationId) -> Option<Arc<Generation>> {
+        read(&self.generations).get(&id).cloned()
+    }
+
+    /// All generations.
+    pub fn all(&self) -> Vec<Arc<Generation>> {
+        read(&self.generations).values().cloned().collect()
+    }
+
+    /// The body of a background thread.
+    pub fn work(&self) {
+        while let Some(job) = self.jobs.next() {
+            let run = std::panic::AssertUnwindSafe(|| self.run(job));
+            if std::panic::catch_unwind(run).is_err() {
+                log::error!("a background job of the index failed: {job:?}");
+                if let Job::Load(id) | Job::Rebuild(id) = job
+                    && let Some(generation) = self.get(id)
+                {
+                    generation.set_life(Life::Stale("the engine failed while loading it".into()));
+                }
+            }
+        }
+    }
+
+    fn run(&self, job: Job) {
+        match job {
+            Job::Load(id) => {
+                let Some(generation) = self.get(id) else { return };
+                if let Err(error) = generation.load(self) {
+                    let reason = format!("could not be loaded: {}", words(&error));
+                    log::error!("index generation {}: {reason}", hex(id));
+                    generation.set_life(Life::Stale(reason));
+                }
+            }
+            Job::Rebuild(id) => {
+                let Some(generation) = self.get(id) else { return };
+                if let Err(error) = generation.rebuild(self) {
+                    // The old graph stays: slower, but complete.
+                    log::error!("index generation {}: {}", hex(id), words(&error));
+                }
+                generation.rebuild_ended();
+            }
+            Job::Reclaim(id) => {
+                if let Err(error) = self.store.reclaim_generation(id) {
+                    log::warn!("index generation {}: {}", hex(id), words(&error.into()));
+                }
+            }
+        }
+    }
+}
+
+fn words(error: &WireError) -> String {
+    match error.detail.is_empty() {
+        true => error.message.clone(),
+        false => format!("{} ({})", error.message, error.detail.trim_end_matches('.')),
+    }
+}
+
+/// A generation's id as it is written for people.
+pub fn hex(id: GenerationId) -> String {
+    id.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,150 @@
+//! Searches against the exact answer.
+
+use super::super::testing::Random;
+use super::*;
+
+/// Recall@10 over 50 queries.
+fn measure(
+    world: &World,
+    n: u8,
+    metric: Metric,
+    live: &[(HeapTid, &[f32])],
+    queries: &[Vec<f32>],
+    ef: usize,
+) -> f64 {
+    let truths: Vec<_> = queries.iter().map(|q| truth(metric, live, q, 10)).collect();
+    let found: Vec<_> = queries.iter().map(|q| world.nearest(n, q, 10, ef)).collect();
+    recall(&found, &truths)
+}
+
+fn pairs(vectors: &[Vec<f32>]) -> Vec<(HeapTid, &[f32])> {
+    vectors.iter().enumerate().map(|(at, v)| (at as HeapTid, v.as_slice())).collect()
+}
+
+#[test]
+fn ten_thousand_points_in_space() {
+    let mut random = Random::new(11);
+    let vectors: Vec<_> = (0..10_000).map(|_| random.vector(3)).collect();
+    let queries: Vec<_> = (0..50).map(|_| random.vector(3)).collect();
+    let world = World::new();
+    for (n, metric) in [Metric::L2, Metric::InnerProduct, Metric::Cosine].into_iter().enumerate() {
+        world.build_vectors(n as u8, metric, &vectors);
+        let recall = measure(&world, n as u8, metric, &pairs(&vectors), &queries, 40);
+        assert!(recall >= 0.95, "{metric:?}: {recall}");
+    }
+}
+
+#[test]
+fn clustered_embeddings() {
+    let mut vectors = Random::new(12).clusters(5_050, 384, 0.5);
+    let queries = vectors.split_off(5_000);
+    let world = World::new();
+    for (n, metric) in [Metric::L2, Metric::InnerProduct, Metric::Cosine].into_iter().enumerate() {
+        world.build_vectors(n as u8, metric, &vectors);
+        let recall = measure(&world, n as u8, metric, &pairs(&vectors), &queries, 100);
+        assert!(recall >= 0.95, "{metric:?}: {recall}");
+    }
+}
+
+#[test]
+fn recall_survives_the_removal_of_three_quarters() {
+    let mut random = Random::new(13);
+    let vectors: Vec<_> = (0..10_000).map(|_| random.vector(3)).collect();
+    let queries: Vec<_> = (0..50).map(|_| random.vector(3)).collect();
+    let world = World::new();
+    let mut small = header(1, 3, Metric::L2);
+    small.m = 4;
+    world.build(small, None, entries(&vectors));
+    let gone: Vec<HeapTid> = (0..10_000).filter(|tid| tid % 4 != 0).collect();
+    world.delete(id(1), 5, &gone).unwrap();
+    let live: Vec<_> = pairs(&vectors).into_iter().filter(|(tid, _)| tid % 4 == 0).collect();
+    // At once, while the graph is full of dead points, and after it has been rebuilt.
+    let before = measure(&world, 1, Metric::L2, &live, &queries, 20);
+    until(|| world.status(&[id(1)])[0].tombstones == 0);
+    let after = measure(&world, 1, Metric::L2, &live, &queries, 20);
+    assert!(before >= 0.95 && after >= 0.95, "{before} {after}");
+    assert!(world.nearest(1, &queries[0], 10_000, 40).iter().all(|tid| tid % 4 == 0));
+}
+
+#[test]
+fn inserts_searches_and_removals_at_once_lose_nothing() {
+    let mut random = Random::new(14);
+    let vectors: Vec<_> = (0..6_000).map(|_| random.vector(8)).collect();
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &vectors[..3_000]);
+    std::thread::scope(|scope| {
+        for writer in 0..3 {
+            let (world, vectors) = (&world, &vectors);
+            scope.spawn(move || {
+                for tid in (3_000 + writer..6_000).step_by(3) {
+                    let entry = vec![vector(tid as HeapTid, &vectors[tid])];
+                    world.insert(id(1), 2, tid % 50 == 0, entry).unwrap();
+                    // Rebuilds begin while the others insert.
+                    world.delete(id(1), 2, &[tid as HeapTid - 3_000]).unwrap();
+                }
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for query in vectors.iter().step_by(10) {
+                    let mut found = world.nearest(1, query, 10, 40);
+                    assert_eq!(found.len(), 10);
+                    found.sort_unstable();
+                    found.dedup();
+                    assert_eq!(found.len(), 10, "the same entry twice");
+                }
+            });
+        }
+    });
+    let mut all = world.nearest(1, &vectors[0], 100_000, 40);
+    all.sort_unstable();
+    assert_eq!(all, (3_000..6_000).collect::<Vec<_>>());
+    let live: Vec<_> = pairs(&vectors).into_iter().filter(|(tid, _)| *tid >= 3_000).collect();
+    let queries: Vec<_> = (0..50).map(|_| random.vector(8)).collect();
+    assert!(measure(&world, 1, Metric::L2, &live, &queries, 80) >= 0.95);
+}
+
+#[test]
+fn asking_for_more_and_more_ends_with_everything() {
+    let vectors = Random::new(15).clusters(3_000, 16, 0.01);
+    let world = World::new();
+    world.build_vectors(1, Metric::Cosine, &vectors);
+    let mut k = 10;
+    loop {
+        let found = world.nearest(1, &vectors[0], k, 40);
+        assert_eq!(found.len(), k.min(3_000));
+        if k >= 3_000 {
+            assert_eq!(found, truth(Metric::Cosine, &pairs(&vectors), &vectors[0], 3_000));
+            break;
+        }
+        k *= 2;
+    }
+}
+
+#[test]
+fn islands_the_graph_does_not_connect_are_found() {
+    // Two tight clusters far apart: inserted one after the other, the second may be unreachable.
+    let mut random = Random::new(16);
+    let mut near: Vec<_> = (0..2_000).map(|_| vec![random.number(), random.number()]).collect();
+    near.extend((0..50).map(|_| vec![1e6 + random.number(), 1e6 + random.number()]));
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &near);
+    let found = world.nearest(1, &[1e6, 1e6], 50, 50);
+    assert!(found.iter().filter(|tid| **tid >= 2_000).count() >= 48, "{found:?}");
+}
+
+#[test]
+fn distances_are_exact_and_ordered_for_every_metric() {
+    let mut random = Random::new(17);
+    let vectors: Vec<_> = (0..2_000).map(|_| random.vector(12)).collect();
+    let query = random.vector(12);
+    let world = World::new();
+    for (n, metric) in [Metric::L2, Metric::InnerProduct, Metric::Cosine].into_iter().enumerate() {
+        world.build_vectors(n as u8, metric, &vectors);
+        let hits = world.search(id(n as u8), &query, 20, 40, &|| false).unwrap();
+        for hit in &hits {
+            assert_eq!(hit.distance, exact(metric, &query, &vectors[hit.tid as usize]));
+        }
+        assert!(metric != Metric::InnerProduct || hits[0].distance < 0.0, "a negative distance");
+    }
+}

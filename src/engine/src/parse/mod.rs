@@ -1,0 +1,55 @@
+//! From the bytes of one file to the facts of `onyx_protocol::facts`: definitions, documentation, the
+//! names and texts they are found by. Everything here is a pure function of language, path and
+//! content; the room knows nothing of trees on disk, sockets, stores or PostgreSQL.
+//!
+//! What a definition is, each language says in `queries/<language>.scm`; what a query cannot say
+//! (visibility, qualified names, documentation) is in `languages/<language>.rs`. One query pass a
+//! file finds the captures, one sweep over them in byte order makes the facts. Nothing recurses on
+//! the depth of the source.
+//!
+//! Positions are bytes and lines of the decoded text. Of a UTF-8 file that is the file itself, a byte
+//! order mark included; of a file in another encoding it is its text as UTF-8.
+
+mod comments;
+mod decode;
+mod extract;
+mod file;
+mod found;
+mod generated;
+mod grammar;
+mod languages;
+mod module_name;
+mod search_text;
+mod signature;
+mod site;
+mod text;
+mod watch;
+mod words;
+
+use std::time::Duration;
+
+use onyx_protocol::limits::MAX_FILE_BYTES;
+
+pub use extract::parse;
+pub use file::parse_file;
+pub use module_name::module_name;
+pub use search_text::search_text;
+pub use words::split_identifier;
+
+/// Bounds on one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest file, in bytes. What is larger is skipped.
+    pub max_bytes: usize,
+    /// Deepest nesting of definitions. What lies deeper is left out; nesting of anything else is
+    /// bounded by time alone.
+    pub max_depth: u32,
+    /// Longest time one file may take.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: MAX_FILE_BYTES, max_depth: 100, timeout: Duration::from_secs(10) }
+    }
+}

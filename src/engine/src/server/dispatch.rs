@@ -1,0 +1,188 @@
+//! Requests to rooms.
+
+use std::path::Path;
+
+use onyx_protocol::facts::Language;
+use onyx_protocol::index::{Content, GenerationHeader, GenerationId, Hit, QueryValue};
+use onyx_protocol::limits::{MAX_EMBED_TEXTS, MAX_FILE_BYTES};
+use onyx_protocol::message::{Item, RequestBody, Response};
+use onyx_protocol::model::ModelSpec;
+use onyx_protocol::{ErrorKind, WireError};
+
+use super::cache::store_key;
+use super::connection::Call;
+use super::{Engine, stat};
+use crate::embed::Priority;
+use crate::{parse, walk};
+
+/// A text no cache has: its vector proves that a model runs.
+const PROBE: &str = "onyx probes a model";
+
+/// Answers a request.
+pub fn run(engine: &Engine, body: RequestBody, call: &Call<'_>) -> Result<Response, WireError> {
+    let indexes = &engine.indexes;
+    Ok(match body {
+        RequestBody::Stat => Response::Stat(stat::engine(engine)),
+        RequestBody::EmbeddingStat => Response::Embedding(stat::embedding(engine)),
+        RequestBody::ProbeModel(spec) => probe(engine, &spec, call)?,
+        RequestBody::Embed { model, texts } => embed(engine, &model, &texts, call)?,
+        RequestBody::Parse { path, language, content } => {
+            parse_file(engine, &path, language.as_deref(), &content, call)?
+        }
+        RequestBody::Walk(request) => Response::Walked(walk::walk(
+            &request,
+            &engine.parse_limits(),
+            engine.workers(),
+            &|| call.cancelled(),
+            &mut |items| call.send(&Item::Walk(items)),
+        )?),
+        RequestBody::IndexCreate(header) => create(engine, header)?,
+        RequestBody::IndexInsert { generation, stamp, durable, entries } => {
+            indexes.insert(generation, stamp, durable, entries)?;
+            Response::Done
+        }
+        RequestBody::IndexFinish { generation } => {
+            indexes.finish(
+                generation,
+                &mut |done, total| call.send(&Item::Progress { done, total }),
+                &|| call.cancelled(),
+            )?;
+            Response::Done
+        }
+        RequestBody::IndexSync { generations } => {
+            indexes.sync(&generations)?;
+            Response::Done
+        }
+        RequestBody::IndexStatus { generations } => Response::Index(indexes.status(&generations)),
+        RequestBody::IndexSearch { generation, query, k, ef } => {
+            Response::Hits(search(engine, generation, query, k, ef, call)?)
+        }
+        RequestBody::IndexTids { generation } => {
+            indexes.tids(generation, &mut |tids| call.send(&Item::Tids(tids)))?;
+            Response::Done
+        }
+        RequestBody::IndexDelete { generation, vacuum_lsn, tids } => {
+            indexes.delete(generation, vacuum_lsn, &tids)?;
+            Response::Done
+        }
+        RequestBody::IndexDrop { generations } => {
+            indexes.drop_generations(&generations)?;
+            Response::Done
+        }
+        RequestBody::IndexList { database } => Response::Headers(indexes.list(database)),
+        RequestBody::Checkpoint { path } => {
+            if !path.starts_with('/') {
+                return Err(WireError::new(
+                    ErrorKind::InvalidRequest,
+                    format!("\"{path}\" is not an absolute path"),
+                ));
+            }
+            engine.store.checkpoint(Path::new(&path))?;
+            Response::Done
+        }
+    })
+}
+
+fn embed(
+    engine: &Engine,
+    model: &ModelSpec,
+    texts: &[String],
+    call: &Call<'_>,
+) -> Result<Response, WireError> {
+    if texts.len() > MAX_EMBED_TEXTS {
+        return Err(WireError::new(
+            ErrorKind::InvalidRequest,
+            format!("cannot embed {} texts at once, at most {MAX_EMBED_TEXTS}", texts.len()),
+        ));
+    }
+    let embedded =
+        engine.embedder.embed(model, texts, Priority::Interactive, &|| call.cancelled())?;
+    Ok(Response::Vectors { dimensions: embedded.dimensions as u32, values: embedded.values })
+}
+
+/// Runs a model on a text, past the cache.
+fn probe(engine: &Engine, spec: &ModelSpec, call: &Call<'_>) -> Result<Response, WireError> {
+    let model = engine.embedder.model(spec)?;
+    let embedded = model.embed(&[PROBE], &|| call.cancelled())?;
+    Ok(Response::Vectors { dimensions: model.dimensions() as u32, values: embedded.values })
+}
+
+fn parse_file(
+    engine: &Engine,
+    path: &str,
+    language: Option<&str>,
+    content: &[u8],
+    call: &Call<'_>,
+) -> Result<Response, WireError> {
+    if content.len() > MAX_FILE_BYTES {
+        return Err(WireError::new(
+            ErrorKind::InvalidRequest,
+            format!("file of {} bytes is over the limit of {MAX_FILE_BYTES}", content.len()),
+        ));
+    }
+    let known = || Language::ALL.map(Language::as_str).join(", ");
+    let language = match language {
+        Some(name) => Language::from_name(name).ok_or_else(|| {
+            WireError::new(ErrorKind::InvalidRequest, format!("unknown language \"{name}\""))
+                .hint(format!("Languages are {}.", known()))
+        })?,
+        None => Language::from_path(path).ok_or_else(|| {
+            WireError::new(
+                ErrorKind::InvalidRequest,
+                format!("the language of \"{path}\" is not known"),
+            )
+            .hint(format!("Give the language; there are {}.", known()))
+        })?,
+    };
+    match parse::parse_file(path, language, content, &engine.parse_limits(), &|| call.cancelled())
+    {
+        Ok(parsed) => Ok(Response::Parsed(Box::new(parsed))),
+        Err(notice) => Ok(Response::Skipped(notice)),
+    }
+}
+
+/// Begins a generation; one of texts under the identity its model has now.
+fn create(engine: &Engine, header: GenerationHeader) -> Result<Response, WireError> {
+    let model = match &header.content {
+        Content::Texts(spec) => Some(store_key(engine.embedder.model(spec)?.key())),
+        Content::Vectors => None,
+    };
+    engine.indexes.create(header, model)?;
+    Ok(Response::Done)
+}
+
+fn search(
+    engine: &Engine,
+    generation: GenerationId,
+    query: QueryValue,
+    k: u32,
+    ef: u32,
+    call: &Call<'_>,
+) -> Result<Vec<Hit>, WireError> {
+    let vector = match query {
+        QueryValue::Vector(vector) => vector,
+        QueryValue::Text(text) => {
+            let header = engine.indexes.header(generation).ok_or_else(|| {
+                WireError::new(ErrorKind::GenerationUnusable, "unknown index generation")
+            })?;
+            let Content::Texts(spec) = &header.content else {
+                return Err(WireError::new(
+                    ErrorKind::InvalidRequest,
+                    "a text cannot be searched in an index of vectors",
+                ));
+            };
+            let embedded = engine.embedder.embed(spec, &[text], Priority::Interactive, &|| {
+                call.cancelled()
+            })?;
+            if engine.indexes.model(generation) != Some(store_key(embedded.model)) {
+                return Err(WireError::new(
+                    ErrorKind::GenerationUnusable,
+                    format!("model \"{}\" is not the one the index was built with", spec.name),
+                )
+                .hint("Rebuild the index."));
+            }
+            embedded.values
+        }
+    };
+    engine.indexes.search(generation, &vector, k as usize, ef as usize, &|| call.cancelled())
+}

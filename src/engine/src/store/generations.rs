@@ -1,0 +1,154 @@
+//! Generations' records and entries.
+
+use onyx_protocol::index::{GenerationId, HeapTid, Lsn};
+
+use super::keys::{
+    Family, GenerationRecord, Item, ItemContent, ModelKey, TextHash, decode, decode_item,
+    decode_u64, encode, encode_item, item_key, prefix_end, record_key, stamp_key, text_key,
+};
+use super::rocks::{Batch, Scan};
+use super::{Store, StoreError};
+
+/// Entries to write together.
+pub struct NewItems<'a> {
+    /// Into this generation.
+    pub generation: GenerationId,
+    /// WAL insert position of all of them.
+    pub stamp: Lsn,
+    /// Whether `stamp` is the generation's highest so far.
+    pub highest: bool,
+    /// The entries.
+    pub items: Vec<(HeapTid, &'a ItemContent)>,
+    /// Texts to queue with them.
+    pub pending: Vec<(ModelKey, TextHash, &'a str)>,
+}
+
+impl Store {
+    /// All generations with their highest stamps.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn generations(&self) -> Result<Vec<(GenerationRecord, Lsn)>, StoreError> {
+        let mut all: Vec<(GenerationRecord, Lsn)> = Vec::new();
+        for pair in self.db.scan(Family::Generations, &[], None)? {
+            let (key, value) = pair?;
+            match key.get(16) {
+                Some(0) => all.push((decode(&value)?, 0)),
+                // Keys sort, so its record came just before.
+                Some(1) => match all.last_mut() {
+                    Some((record, stamp)) if record.header.id.0[..] == key[..16] => {
+                        *stamp = decode_u64(&value)?;
+                    }
+                    _ => return Err(StoreError::corrupt("a generation without a record")),
+                },
+                _ => return Err(StoreError::corrupt("a generation key of unexpected form")),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes a generation's record.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn put_generation(&self, record: &GenerationRecord) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Family::Generations, record_key(record.header.id), encode(record)?);
+        self.write(batch)
+    }
+
+    /// Writes entries and queues their texts.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn insert_items(&self, new: &NewItems<'_>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (tid, content) in &new.items {
+            let value = encode_item(new.stamp, content);
+            batch.put(Family::Items, item_key(new.generation, *tid), value);
+        }
+        for (model, hash, text) in &new.pending {
+            batch.put(Family::Pending, text_key(*model, hash), *text);
+        }
+        if new.highest {
+            let value = new.stamp.to_be_bytes();
+            batch.put(Family::Generations, stamp_key(new.generation), value);
+        }
+        self.write(batch)
+    }
+
+    /// Removes entries and writes the record with them; `highest`, when given, becomes the highest
+    /// stamp.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn delete_items(
+        &self,
+        record: &GenerationRecord,
+        tids: &[HeapTid],
+        highest: Option<Lsn>,
+    ) -> Result<(), StoreError> {
+        let id = record.header.id;
+        let mut batch = Batch::default();
+        for tid in tids {
+            batch.delete(Family::Items, item_key(id, *tid));
+        }
+        batch.put(Family::Generations, record_key(id), encode(record)?);
+        if let Some(stamp) = highest {
+            batch.put(Family::Generations, stamp_key(id), stamp.to_be_bytes());
+        }
+        self.write(batch)
+    }
+
+    /// Entries of a generation in the order of their heap TIDs, as they are now.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn items(&self, record: &GenerationRecord) -> Result<Items<'_>, StoreError> {
+        let id = record.header.id;
+        let scan = self.db.scan(Family::Items, &id.0, prefix_end(&id.0))?;
+        Ok(Items { scan, texts: record.model.is_some() })
+    }
+
+    /// Removes a generation altogether, in time that does not depend on its size.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn drop_generation(&self, id: GenerationId) -> Result<(), StoreError> {
+        let (from, to) = item_range(id);
+        let mut batch = Batch::default();
+        batch.delete(Family::Generations, record_key(id));
+        batch.delete(Family::Generations, stamp_key(id));
+        batch.delete_range(Family::Items, from, to);
+        self.write(batch)
+    }
+
+    /// Gives the space of a dropped generation back. Takes time.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn reclaim_generation(&self, id: GenerationId) -> Result<(), StoreError> {
+        let (from, to) = item_range(id);
+        self.db.compact(Family::Items, &from, &to)
+    }
+}
+
+fn item_range(id: GenerationId) -> (Vec<u8>, Vec<u8>) {
+    // Past the key of the highest heap TID, which itself cannot occur.
+    (id.0.to_vec(), item_key(id, HeapTid::MAX))
+}
+
+/// Entries in the order of their heap TIDs.
+pub struct Items<'a> {
+    scan: Scan<'a>,
+    texts: bool,
+}
+
+impl Iterator for Items<'_> {
+    type Item = Result<Item, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.scan.next()?;
+        Some(pair.and_then(|(key, value)| decode_item(&key, &value, self.texts)))
+    }
+}

@@ -1,0 +1,132 @@
+//! The store: embeddings, index generations and the queue of texts to embed, in RocksDB.
+//!
+//! Owns the store's format ([`keys`]) and its durability. Knows nothing of graphs, models or
+//! requests, and lets nothing of RocksDB out. What is written is in the write-ahead log when a call
+//! returns, so it survives the end of this process; what must survive the end of the machine is
+//! followed by [`Store::sync`].
+
+mod error;
+mod generations;
+pub mod keys;
+mod lock;
+mod rocks;
+mod sync;
+mod texts;
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use error::StoreError;
+pub use generations::{Items, NewItems};
+pub use keys::{DurableState, GenerationRecord, Item, ItemContent, ModelKey, TextHash};
+pub use lock::{lock, read, write};
+
+use keys::{FORMAT, FORMAT_KEY, Family};
+use rocks::{Batch, Db};
+use sync::SharedSync;
+
+/// An open store. One process holds it at a time.
+pub struct Store {
+    db: Db,
+    path: PathBuf,
+    shared_sync: SharedSync,
+    write_failed: AtomicBool,
+}
+
+impl Store {
+    /// Opens the store in a directory, or creates it with mode 0700.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] and [`StoreError::Version`] when the directory holds something this
+    /// engine must not touch; the caller may move it aside and start empty.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|e| StoreError::io("open", &e))?;
+        // RocksDB would start afresh in a directory that has lost this file, and delete the rest.
+        if !path.join("CURRENT").exists() {
+            let mut files = fs::read_dir(path).map_err(|e| StoreError::io("open", &e))?;
+            if files.any(|file| file.is_ok_and(|file| file.file_name() != "lost+found")) {
+                return Err(StoreError::corrupt("the directory has files but no CURRENT"));
+            }
+        }
+        let store = Self {
+            db: Db::open(path)?,
+            path: path.to_owned(),
+            shared_sync: SharedSync::default(),
+            write_failed: AtomicBool::new(false),
+        };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let Some(value) = self.db.get(Family::Meta, FORMAT_KEY)? else {
+            // New, or its creation was interrupted before this very write.
+            if self.db.scan(Family::Generations, &[], None)?.next().is_some() {
+                return Err(StoreError::corrupt("the format's version is missing"));
+            }
+            let mut batch = Batch::default();
+            batch.put(Family::Meta, FORMAT_KEY, FORMAT.to_be_bytes());
+            self.write(batch)?;
+            return self.sync();
+        };
+        match value.try_into().map(u32::from_be_bytes) {
+            Ok(FORMAT) => Ok(()),
+            Ok(found) => Err(StoreError::Version { found: found.to_string(), known: FORMAT }),
+            Err(_) => Err(StoreError::corrupt("the format's version is not a number")),
+        }
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let result = self.db.write(batch);
+        if result.is_err() {
+            self.write_failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Everything written before this call is on disk when it returns. Concurrent callers share one
+    /// fsync.
+    ///
+    /// # Errors
+    /// A failed fsync is final: every later call fails too, until the store is opened again.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.shared_sync.sync(|| self.db.sync())
+    }
+
+    /// Whether a write or fsync has failed. RocksDB then refuses all further writes until the store
+    /// is opened again.
+    pub fn failed(&self) -> bool {
+        self.write_failed.load(Ordering::Relaxed) || self.shared_sync.failed()
+    }
+
+    /// A consistent copy in a directory that does not exist yet, of hard links where possible.
+    ///
+    /// # Errors
+    /// The directory exists, its parent does not, or the disk is full.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
+        if path.exists() {
+            return Err(StoreError::io("copy", &format!("\"{}\" exists", path.display())));
+        }
+        self.sync()?;
+        self.db.checkpoint(path)
+    }
+
+    /// Bytes of disk its files take.
+    pub fn store_bytes(&self) -> u64 {
+        let Ok(files) = fs::read_dir(&self.path) else { return 0 };
+        let sizes = files.filter_map(|file| file.ok()?.metadata().ok());
+        sizes.filter(|file| file.is_file()).map(|file| file.blocks() * 512).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

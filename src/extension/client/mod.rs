@@ -1,0 +1,87 @@
+//! A backend's connection to the engine.
+//!
+//! One connection a backend, opened at the first need. A request under way owns it: whatever ends
+//! the request early (cancel, error, lost peer) drops the connection, and the engine takes its end
+//! as the cancel of everything on it. So no answer can be taken for another request's.
+
+mod wire;
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use onyx_protocol::message::{Item, Request, RequestBody, Response};
+use pgrx::{check_for_interrupts, pg_sys};
+
+use crate::error::Error;
+use crate::supervisor::shared;
+use wire::Connection;
+
+/// How long a command that cannot go on without the engine waits for one that is starting.
+const STARTUP_WAIT: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
+}
+
+/// Asks and waits for the answer. Fails at once when the engine is down.
+pub fn call(body: RequestBody) -> Result<Response, Error> {
+    stream(body, |_| Err(Error::Protocol { detail: "A single answer was expected.".into() }))
+}
+
+/// Like [`call`], but waits for an engine that is just starting: for commands that need it.
+pub fn call_patiently(body: RequestBody) -> Result<Response, Error> {
+    wait_for_start();
+    call(body)
+}
+
+/// Asks, hands every streamed item to `on_item`, and returns the final answer.
+pub fn stream(
+    body: RequestBody,
+    mut on_item: impl FnMut(Item) -> Result<(), Error>,
+) -> Result<Response, Error> {
+    let request = Request { deadline_ms: 0, body };
+    // A connection that was idle when its engine died shows only now. Nothing was sent to the new
+    // engine yet, so one fresh attempt is safe.
+    let mut connection = match CONNECTION.take() {
+        Some(connection) if connection.is_alive() => connection,
+        _ => Connection::open()?,
+    };
+    let response = connection.request(&request, &mut on_item);
+    match response {
+        // The request ended as the protocol says: the connection is in step and can be kept.
+        Ok(Ok(response)) => {
+            CONNECTION.set(Some(connection));
+            Ok(response)
+        }
+        Ok(Err(error)) => {
+            CONNECTION.set(Some(connection));
+            Err(Error::Engine(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns once the engine accepts connections, or after [`STARTUP_WAIT`], or at once when the
+/// supervisor has no engine under way.
+pub fn wait_for_start() {
+    let deadline = Instant::now() + STARTUP_WAIT;
+    while shared::is_starting() && Instant::now() < deadline {
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sleeps, honouring interrupts.
+pub fn sleep(duration: Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: MyLatch is this process's own latch, valid for its life.
+    unsafe {
+        pg_sys::WaitLatch(
+            pg_sys::MyLatch,
+            events as i32,
+            duration.as_millis() as _,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_for_interrupts!();
+}

@@ -1,0 +1,190 @@
+//! The `onyx.*` settings.
+
+use std::ffi::CString;
+
+use onyx_protocol::startup::Settings;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+/// What happens when the engine cannot take part in a command that could go on without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnEngineFailure {
+    /// Go on; queries answer by exact scans and indexes are rebuilt later.
+    #[name = c"degrade"]
+    Degrade,
+    /// Raise an error.
+    #[name = c"error"]
+    Error,
+}
+
+/// Whether a commit waits for the embeddings of the texts it inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum EmbedAtCommit {
+    /// Texts are durable at commit and embedded in the background.
+    #[name = c"deferred"]
+    Deferred,
+    /// The commit waits until they are embedded.
+    #[name = c"wait"]
+    Wait,
+}
+
+pub static ENGINE_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+pub static ONNXRUNTIME_PATH: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c""));
+pub static STORE_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+pub static LOG_LEVEL: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"info"));
+pub static MODEL: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"all-MiniLM-L6-v2"));
+pub static EMBED_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+pub static ENGINE_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(0);
+pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(4096);
+pub static MAX_FILE_SIZE_KB: GucSetting<i32> = GucSetting::<i32>::new(4096);
+pub static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
+pub static MAINTENANCE_NAPTIME_S: GucSetting<i32> = GucSetting::<i32>::new(60);
+pub static ON_ENGINE_FAILURE: GucSetting<OnEngineFailure> =
+    GucSetting::<OnEngineFailure>::new(OnEngineFailure::Degrade);
+pub static EMBED_AT_COMMIT: GucSetting<EmbedAtCommit> =
+    GucSetting::<EmbedAtCommit>::new(EmbedAtCommit::Deferred);
+
+/// Registers every setting.
+pub fn define() {
+    let path = |name, short, long, setting| {
+        GucRegistry::define_string_guc(
+            name,
+            short,
+            long,
+            setting,
+            GucContext::Sighup,
+            GucFlags::SUPERUSER_ONLY,
+        );
+    };
+    path(
+        c"onyx.engine_path",
+        c"Path of the onyx-engine program.",
+        c"Empty means onyx/onyx-engine in the server's package library directory. Takes effect at the engine's next start.",
+        &ENGINE_PATH,
+    );
+    path(
+        c"onyx.onnxruntime_path",
+        c"Path of the ONNX Runtime library.",
+        c"Empty means onyx/libonnxruntime.so in the server's package library directory. Takes effect at the engine's next start.",
+        &ONNXRUNTIME_PATH,
+    );
+    path(
+        c"onyx.store_path",
+        c"Directory of the engine's store.",
+        c"Empty means pgsql_tmp_onyx/store in the data directory, which base backups skip. Takes effect at the engine's next start.",
+        &STORE_PATH,
+    );
+    GucRegistry::define_string_guc(
+        c"onyx.engine_log_level",
+        c"How much the engine writes to the server log: error, warn, info or debug.",
+        c"",
+        &LOG_LEVEL,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"onyx.model",
+        c"Name in onyx.models of the model that embeds texts.",
+        c"An index on texts serves only queries under the model it was built with.",
+        &MODEL,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    let int = |name, short, long, setting, min, max, context, flags| {
+        GucRegistry::define_int_guc(name, short, long, setting, min, max, context, flags);
+    };
+    int(
+        c"onyx.embed_threads",
+        c"Threads the embedding model runs on; 0 means one for each core.",
+        c"",
+        &EMBED_THREADS,
+        0,
+        256,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    int(
+        c"onyx.engine_workers",
+        c"Threads the engine parses files and builds indexes on; 0 means one for each core.",
+        c"Takes effect at the engine's next start.",
+        &ENGINE_WORKERS,
+        0,
+        256,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    int(
+        c"onyx.memory_limit",
+        c"Memory the engine may use for index graphs and vectors.",
+        c"",
+        &MEMORY_LIMIT_MB,
+        64,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MB,
+    );
+    int(
+        c"onyx.max_file_size",
+        c"Largest source file that is ingested; larger ones are skipped and accounted for.",
+        c"",
+        &MAX_FILE_SIZE_KB,
+        1,
+        (onyx_protocol::limits::MAX_FILE_BYTES >> 10) as i32,
+        GucContext::Sighup,
+        GucFlags::UNIT_KB,
+    );
+    int(
+        c"onyx.ef_search",
+        c"Candidates an index search looks at; more is slower and finds more.",
+        c"",
+        &EF_SEARCH,
+        1,
+        1000,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    int(
+        c"onyx.maintenance_naptime",
+        c"Time between looks for indexes to rebuild and generations to delete.",
+        c"",
+        &MAINTENANCE_NAPTIME_S,
+        1,
+        86_400,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_enum_guc(
+        c"onyx.on_engine_failure",
+        c"What a command does when the engine cannot serve its index.",
+        c"degrade: writes go on, the index is marked stale and rebuilt later. error: the command fails.",
+        &ON_ENGINE_FAILURE,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"onyx.embed_at_commit",
+        c"Whether a commit waits for the embeddings of the texts it inserted.",
+        c"",
+        &EMBED_AT_COMMIT,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+}
+
+/// A string setting, or `None` when it is empty.
+pub fn non_empty(setting: &'static GucSetting<Option<CString>>) -> Option<String> {
+    setting.get().and_then(|s| s.into_string().ok()).filter(|s| !s.is_empty())
+}
+
+/// The settings the engine obeys.
+pub fn engine_settings() -> Settings {
+    Settings {
+        embed_threads: EMBED_THREADS.get() as u32,
+        workers: ENGINE_WORKERS.get() as u32,
+        memory_limit: (MEMORY_LIMIT_MB.get() as u64) << 20,
+        max_file_size: (MAX_FILE_SIZE_KB.get() as u64) << 10,
+        log_level: non_empty(&LOG_LEVEL).unwrap_or_else(|| "info".into()),
+    }
+}

@@ -1,0 +1,285 @@
+//! Source to rows: one file from the client, or a directory of the server.
+//!
+//! The engine reads and parses; this side writes. Everything one call does is one transaction.
+
+mod batch;
+mod places;
+mod rows;
+mod summary;
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use onyx_protocol::ingest::{ContentHash, KnownFile, Notice, SkipReason, WalkItem, WalkRequest};
+use onyx_protocol::message::{Item, RequestBody, Response};
+use pgrx::prelude::*;
+
+use crate::error::{Error, OrRaise};
+use crate::progress::{Phase, Progress};
+use crate::{client, model};
+use batch::Writer;
+use summary::Summary;
+
+/// Time between two NOTICEs of a long ingest.
+const NOTICE_EVERY: Duration = Duration::from_secs(5);
+
+#[allow(clippy::type_complexity)]
+#[pg_extern(sql = false)]
+fn ingest_directory(
+    repo: Option<&str>,
+    root: Option<&str>,
+    include: Option<Vec<String>>,
+    exclude: Option<Vec<String>>,
+) -> TableIterator<
+    'static,
+    (
+        name!(files, i64),
+        name!(files_changed, i64),
+        name!(files_removed, i64),
+        name!(nodes, i64),
+        name!(bytes, i64),
+        name!(skipped, pgrx::JsonB),
+        name!(seconds, pgrx::JsonB),
+    ),
+> {
+    let (Some(repo), Some(root)) = (repo, root) else { return TableIterator::empty() };
+    TableIterator::once(
+        directory(repo, root, include.unwrap_or_default(), exclude.unwrap_or_default())
+            .or_raise()
+            .into_row(),
+    )
+}
+
+#[allow(clippy::type_complexity)]
+#[pg_extern(sql = false)]
+fn ingest_file(
+    repo: Option<&str>,
+    path: Option<&str>,
+    content: Option<&[u8]>,
+    language: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(files, i64),
+        name!(files_changed, i64),
+        name!(files_removed, i64),
+        name!(nodes, i64),
+        name!(bytes, i64),
+        name!(skipped, pgrx::JsonB),
+        name!(seconds, pgrx::JsonB),
+    ),
+> {
+    let (Some(repo), Some(path), Some(content)) = (repo, path, content) else {
+        return TableIterator::empty();
+    };
+    TableIterator::once(file(repo, path, content, language).or_raise().into_row())
+}
+
+#[pg_extern(sql = false)]
+fn forget(repo: Option<&str>, path: Option<&str>) -> i64 {
+    let Some(repo) = repo else { return 0 };
+    rows::forget(repo, path).or_raise()
+}
+
+fn require_utf8() -> Result<(), Error> {
+    // SAFETY: reads the session's database encoding.
+    if unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32 {
+        return Ok(());
+    }
+    Err(Error::sql(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        "source code can be ingested only into a database with encoding UTF8",
+    ))
+}
+
+fn file(repo: &str, path: &str, content: &[u8], language: Option<&str>) -> Result<Summary, Error> {
+    require_utf8()?;
+    check_path(path)?;
+    let begun = Instant::now();
+    let repo_id = rows::repo(repo, None)?;
+    let mut summary = Summary { files: 1, bytes: content.len() as u64, ..Summary::default() };
+    let known = rows::known(repo_id, Some(path))?;
+    let hash: ContentHash = {
+        use sha2::Digest;
+        sha2::Sha256::digest(content).into()
+    };
+    // A language given by hand may differ from the one the same bytes had.
+    if language.is_none() && known.get(path).is_some_and(|f| f.hash == hash) {
+        summary.seconds.total = begun.elapsed();
+        return Ok(summary);
+    }
+    let request = RequestBody::Parse {
+        path: path.into(),
+        language: language.map(str::to_owned),
+        content: content.to_vec(),
+    };
+    let mut writer = Writer::new(repo_id, repo, known)?;
+    match client::call_patiently(request)? {
+        Response::Parsed(parsed) => {
+            writer.add(*parsed)?;
+            summary.files_changed = 1;
+        }
+        Response::Skipped(notice) => {
+            summary.skip(notice.reason);
+            writer.skip(path, notice);
+            rows::remove(repo_id, &[path.to_string()])?;
+        }
+        _ => return Err(Error::Protocol { detail: "A parsed file was expected.".into() }),
+    }
+    let write = Instant::now();
+    summary.nodes = writer.finish(false)?;
+    summary.seconds.write = write.elapsed();
+    summary.seconds.total = begun.elapsed();
+    Ok(summary)
+}
+
+/// Paths are stored below a repository's root: relative, `/`-separated, without `.` and `..`.
+fn check_path(path: &str) -> Result<(), Error> {
+    let plain = !path.is_empty()
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    if plain {
+        return Ok(());
+    }
+    Err(Error::sql(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("invalid path \"{path}\""),
+    )
+    .with_hint("Give a path below the repository's root, such as src/main.rs."))
+}
+
+/// Whether what was ingested of a path stays although it could not be read now: it may still be
+/// there.
+fn keeps(reason: SkipReason) -> bool {
+    matches!(reason, SkipReason::PermissionDenied | SkipReason::Io)
+}
+
+fn directory(
+    repo: &str,
+    root: &str,
+    include: Vec<String>,
+    exclude: Vec<String>,
+) -> Result<Summary, Error> {
+    require_utf8()?;
+    model::require_role(
+        pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES),
+        "pg_read_server_files",
+        "ingest a directory of the server",
+    )?;
+    if !root.starts_with('/') {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("directory \"{root}\" is not an absolute path"),
+        )
+        .with_hint("The directory is read on the server; give its absolute path there."));
+    }
+    let begun = Instant::now();
+    let progress = Progress::begin(Phase::Ingesting, repo);
+    let repo_id = rows::repo(repo, Some(root))?;
+    let known = rows::known(repo_id, None)?;
+    let request = WalkRequest {
+        root: root.into(),
+        include,
+        exclude,
+        known: known
+            .iter()
+            .map(|(path, file)| KnownFile { path: path.clone(), hash: file.hash })
+            .collect(),
+    };
+    let mut walk = Walk {
+        gone: known.keys().cloned().collect(),
+        writer: Writer::new(repo_id, repo, known)?,
+        summary: Summary::default(),
+        kept: Vec::new(),
+        progress,
+        noticed: Instant::now(),
+        writing: Duration::ZERO,
+    };
+    client::wait_for_start();
+    let answer = client::stream(RequestBody::Walk(request), |item| match item {
+        Item::Walk(items) => walk.take(items),
+        _ => Err(Error::Protocol { detail: "Files were expected.".into() }),
+    })?;
+    let Response::Walked(walked) = answer else {
+        return Err(Error::Protocol { detail: "The end of a walk was expected.".into() });
+    };
+    walk.progress.update(|slot| slot.phase = Phase::Cleaning);
+    let write = Instant::now();
+    let mut summary = walk.summary;
+    let gone: Vec<String> = walk
+        .gone
+        .into_iter()
+        .filter(|path| !walk.kept.iter().any(|kept| is_below(path, kept)))
+        .collect();
+    summary.files_removed = rows::remove(repo_id, &gone)?;
+    summary.nodes = walk.writer.finish(true)?;
+    summary.files = walked.files;
+    summary.bytes = walked.bytes;
+    summary.seconds.read = Duration::from_secs_f64(walked.read_seconds.max(0.0));
+    summary.seconds.parse = Duration::from_secs_f64(walked.parse_seconds.max(0.0));
+    summary.seconds.write = walk.writing + write.elapsed();
+    summary.seconds.total = begun.elapsed();
+    Ok(summary)
+}
+
+fn is_below(path: &str, kept: &str) -> bool {
+    path.strip_prefix(kept).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A directory being ingested.
+struct Walk {
+    /// Known paths that were not met yet.
+    gone: HashSet<String>,
+    /// Paths that could not be read and keep what is known of them.
+    kept: Vec<String>,
+    writer: Writer,
+    summary: Summary,
+    progress: Progress,
+    noticed: Instant,
+    writing: Duration,
+}
+
+impl Walk {
+    fn take(&mut self, items: Vec<WalkItem>) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut counts: HashMap<&str, u64> = HashMap::new();
+        for item in items {
+            *counts.entry("files").or_default() += 1;
+            match item {
+                WalkItem::Parsed(file) => {
+                    self.gone.remove(&file.path);
+                    self.summary.files_changed += 1;
+                    *counts.entry("bytes").or_default() += file.size;
+                    self.writer.add(*file)?;
+                }
+                WalkItem::Unchanged { path } => {
+                    self.gone.remove(&path);
+                }
+                WalkItem::Skipped { path, notice } => self.skip(path, notice),
+            }
+        }
+        let count = |name| counts.get(name).copied().unwrap_or_default();
+        let nodes = self.writer.nodes();
+        self.progress.update(|slot| {
+            slot.done += count("files");
+            slot.bytes += count("bytes");
+            slot.nodes = nodes;
+        });
+        self.writing += begun.elapsed();
+        if self.noticed.elapsed() > NOTICE_EVERY {
+            self.noticed = Instant::now();
+            pgrx::notice!(
+                "ingested {} changed files, {nodes} nodes so far",
+                self.summary.files_changed
+            );
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, path: String, notice: Notice) {
+        self.summary.skip(notice.reason);
+        if keeps(notice.reason) {
+            self.kept.push(path.clone());
+        }
+        self.writer.skip(&path, notice);
+    }
+}

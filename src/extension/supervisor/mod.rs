@@ -1,0 +1,173 @@
+//! The supervisor: a background worker that starts the engine, watches it, starts it again and ends
+//! it with the server. The engine is its child, not a worker: a worker that dies by a signal takes
+//! the whole cluster through a restart, a child of one does not.
+
+mod engine;
+mod maintenance;
+pub mod shared;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use onyx_protocol::startup::{Control, RecoveryEnd};
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags,
+};
+use pgrx::prelude::*;
+
+use crate::guc;
+use engine::Engine;
+use maintenance::Maintenance;
+use shared::{EngineState, SHARED};
+
+/// An engine that lived this long was healthy: the next failure starts the backoff anew.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// How often a server in recovery is asked whether it still is.
+const RECOVERY_POLL: Duration = Duration::from_millis(500);
+
+/// Reserves shared memory and registers the supervisor.
+pub fn init() {
+    shared::init();
+    BackgroundWorkerBuilder::new("onyx supervisor")
+        .set_type("onyx supervisor")
+        .set_library("onyx")
+        .set_function("onyx_supervisor_main")
+        .enable_shmem_access(None)
+        .set_start_time(BgWorkerStartTime::ConsistentState)
+        .set_restart_time(Some(Duration::from_secs(1)))
+        .load();
+}
+
+/// Where recovery ended, or `None` while the server is in recovery.
+fn recovery_end() -> Option<RecoveryEnd> {
+    // SAFETY: both functions only read shared memory. The replay position keeps, after recovery,
+    // the end of the last record replayed; it is 0 when there was nothing to recover. No session
+    // can have moved it.
+    unsafe {
+        if pg_sys::RecoveryInProgress() {
+            return None;
+        }
+        let lsn = pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut());
+        Some(RecoveryEnd { timeline: pg_sys::GetWALInsertionTimeLine(), lsn })
+    }
+}
+
+/// Main function of the supervisor.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub extern "C-unwind" fn onyx_supervisor_main(_argument: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(
+        SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGCHLD,
+    );
+    SHARED.exclusive().set_supervisor();
+    // SAFETY: the callback only touches shared memory of this module.
+    unsafe { pg_sys::before_shmem_exit(Some(withdraw), pg_sys::Datum::null()) };
+    supervise();
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn withdraw(_code: i32, _argument: pg_sys::Datum) {
+    SHARED.exclusive().clear_supervisor();
+}
+
+/// Whether the server has asked this worker to end. pgrx forgets the signal when it is asked.
+fn stopping() -> bool {
+    static STOPPING: AtomicBool = AtomicBool::new(false);
+    if BackgroundWorker::sigterm_received() {
+        STOPPING.store(true, Ordering::Relaxed);
+    }
+    STOPPING.load(Ordering::Relaxed)
+}
+
+fn supervise() {
+    let mut failures = 0;
+    let mut first = true;
+    let mut maintenance = Maintenance::default();
+    while !stopping() {
+        if !first {
+            SHARED.exclusive().restarts += 1;
+        }
+        first = false;
+        let born = Instant::now();
+        match Engine::start(recovery_end()) {
+            Ok(mut engine) => {
+                publish(EngineState::Starting, engine.pid(), "");
+                let end = watch(&mut engine, &mut maintenance);
+                let Some(end) = end else {
+                    publish(EngineState::Stopped, 0, "");
+                    engine.stop();
+                    return;
+                };
+                pgrx::warning!("onyx engine ended: {end}");
+                publish(EngineState::Backoff, 0, &end);
+            }
+            Err(error) => {
+                pgrx::warning!("could not start the onyx engine: {error}");
+                publish(EngineState::Backoff, 0, &error);
+            }
+        }
+        failures = if born.elapsed() > HEALTHY_AFTER { 1 } else { failures + 1 };
+        let until = Instant::now() + shared::backoff(failures);
+        while Instant::now() < until && !stopping() {
+            BackgroundWorker::wait_latch(Some(until - Instant::now()));
+        }
+    }
+}
+
+fn publish(state: EngineState, pid: u32, error: &str) {
+    let mut shared = SHARED.exclusive();
+    shared.state = state;
+    shared.engine_pid = pid;
+    if state == EngineState::Starting {
+        // SAFETY: reads the clock.
+        shared.started_at = unsafe { pg_sys::GetCurrentTimestamp() };
+    }
+    if !error.is_empty() {
+        shared.set_error(error);
+    }
+}
+
+/// Watches a running engine. Returns how it ended, or `None` when the server is shutting down.
+fn watch(engine: &mut Engine, maintenance: &mut Maintenance) -> Option<String> {
+    let mut settings = guc::engine_settings();
+    let mut in_recovery = engine.started_in_recovery();
+    let mut ready = false;
+    loop {
+        if let Some(end) = engine.ended() {
+            return Some(end);
+        }
+        if stopping() {
+            return None;
+        }
+        if BackgroundWorker::sighup_received() {
+            // SAFETY: called in the worker's main loop, as the server's own workers do.
+            unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+            let new = guc::engine_settings();
+            if new != settings {
+                settings = new.clone();
+                engine.send(&Control::Settings(new));
+            }
+        }
+        if in_recovery && let Some(end) = recovery_end() {
+            in_recovery = false;
+            engine.send(&Control::RecoveryEnded(end));
+            maintenance.look_everywhere();
+        }
+        if !ready && engine.is_ready() {
+            ready = true;
+            publish(EngineState::Running, engine.pid(), "");
+            maintenance.look_everywhere();
+        }
+        if ready && !in_recovery {
+            maintenance.run();
+        }
+        let mut timeout = Duration::from_secs(guc::MAINTENANCE_NAPTIME_S.get() as u64);
+        if !ready || maintenance.is_busy() {
+            timeout = timeout.min(Duration::from_millis(200));
+        }
+        if in_recovery {
+            timeout = timeout.min(RECOVERY_POLL);
+        }
+        engine.wait(timeout, ready);
+    }
+}
