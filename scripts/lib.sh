@@ -104,7 +104,7 @@ logged() {
         sleep 1
         if [ -t 1 ] || [ $((SECONDS - start)) -ge "$next" ]; then
             next=$((SECONDS - start + 30))
-            note=$(tail -n 1 "$log" | tr -d '\r' | sed 's/^ *//' | cut -c1-50)
+            note=$(tail -n 1 "$log" | sed -E 's/\x1b(\[[0-9;]*m|\(B)//g; s/\r//g; s/^ *//' | cut -c1-50)
             if [[ $what == *RocksDB* ]]; then
                 objects=$(find "$CARGO_TARGET_DIR"/release/build/librocksdb-sys-*/out -name '*.o' 2>/dev/null | wc -l)
                 [ "$objects" -eq 0 ] || note="$objects of about 345 files of RocksDB"
@@ -127,7 +127,7 @@ or_show() {
     local log=$1 sentence=$2
     shift 2
     "$@" && return
-    tail -n 60 "$log" >&2
+    tail -n 60 "$log" | sed -E 's/\x1b(\[[0-9;]*m|\(B)//g' >&2
     die "$sentence; the whole output is in $log"
 }
 

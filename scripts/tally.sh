@@ -19,6 +19,7 @@ run_step() {
     printf '%-44s ' "$label"
     printf '\n=== %s: %s\n' "$label" "$*" >>"$TALLY_LOG"
     "$@" >"$TALLY_STEP" 2>&1 </dev/null || status=$?
+    sed -i -E 's/\x1b(\[[0-9;]*m|\(B)//g' "$TALLY_STEP"
     cat "$TALLY_STEP" >>"$TALLY_LOG"
     [ "$status" -eq 0 ] || verdict=FAILED
     printf '%-6s %s\n' "$verdict" "$(duration $((SECONDS - start)))"

@@ -44,5 +44,11 @@ DEFAULT FOR TYPE text USING onyx_hnsw AS
     OPERATOR 1 onyx.<=> (text, text) FOR ORDER BY pg_catalog.float_ops,
     FUNCTION 1 (text) onyx.hnsw_kind_text();
 
+COMMENT ON OPERATOR CLASS @extschema:vector@.vector_l2_ops USING onyx_hnsw IS
+    'vectors by Euclidean distance';
+COMMENT ON OPERATOR CLASS @extschema:vector@.vector_ip_ops USING onyx_hnsw IS
+    'vectors by negative inner product';
+COMMENT ON OPERATOR CLASS @extschema:vector@.vector_cosine_ops USING onyx_hnsw IS
+    'vectors by cosine distance';
 COMMENT ON OPERATOR CLASS onyx.text_semantic_ops USING onyx_hnsw IS
     'texts by the cosine distance of their embeddings under onyx.model';

@@ -67,7 +67,8 @@ CREATE FUNCTION onyx.ingest_directory(
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
     OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'ingest_directory_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1;
+AS 'MODULE_PATHNAME', 'ingest_directory_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.ingest_directory(text, text, text[], text[]) IS
     'Ingests a directory of the server as a repository: new and changed files, and removes what is gone; needs pg_read_server_files';
 
@@ -76,7 +77,8 @@ CREATE FUNCTION onyx.ingest_file(
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
     OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'ingest_file_wrapper' LANGUAGE c VOLATILE COST 10000 ROWS 1;
+AS 'MODULE_PATHNAME', 'ingest_file_wrapper' LANGUAGE c VOLATILE COST 10000 ROWS 1
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.ingest_file(text, text, bytea, text) IS
     'Ingests one file into a repository; the language is taken from the path unless given';
 
@@ -92,7 +94,8 @@ COMMENT ON FUNCTION onyx.ingest_file(text, text, text, text) IS
     'Ingests one file into a repository; the language is taken from the path unless given';
 
 CREATE FUNCTION onyx.forget(repo text, path text DEFAULT NULL) RETURNS bigint
-AS 'MODULE_PATHNAME', 'forget_wrapper' LANGUAGE c VOLATILE COST 10000;
+AS 'MODULE_PATHNAME', 'forget_wrapper' LANGUAGE c VOLATILE COST 10000
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.forget(text, text) IS
     'Removes a repository, or one file or directory of it, from the graph; returns how many files';
 
@@ -104,7 +107,8 @@ COMMENT ON FUNCTION onyx.checkpoint_store(text) IS
     'Makes a consistent, hard-linked copy of the engine''s store in a new directory of the server; needs pg_write_server_files';
 
 CREATE FUNCTION onyx.sweep() RETURNS bigint
-AS 'MODULE_PATHNAME', 'sweep_wrapper' LANGUAGE c VOLATILE;
+AS 'MODULE_PATHNAME', 'sweep_wrapper' LANGUAGE c VOLATILE
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.sweep() IS
     'Deletes index generations that no index of this database refers to; runs by itself in the background';
 

@@ -5,6 +5,7 @@
 //! | [`install`] | which server is tested and as whom it runs |
 //! | [`cluster`] | a server's life: start, stop, crash, its engine |
 //! | [`sql`] | short forms of queries, for tests |
+//! | [`nearest`] | an index's answers against exact ones |
 //! | [`tree`] | directories of source the server can read |
 //! | [`process`] | signals to single processes, by their ids |
 //!
@@ -19,6 +20,7 @@
 
 pub mod cluster;
 pub mod install;
+pub mod nearest;
 pub mod process;
 pub mod sql;
 pub mod tree;

@@ -50,7 +50,7 @@ fn by_name(name: &str) -> Result<ModelSpec, Error> {
     Spi::connect(|client| {
         let rows = client.select(
             "SELECT model_path, tokenizer_path, dimensions, pooling, normalized, max_tokens
-             FROM onyx.models WHERE name = $1",
+             FROM onyx.models WHERE name OPERATOR(pg_catalog.=) $1",
             Some(1),
             &[name.into()],
         )?;

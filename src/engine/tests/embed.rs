@@ -340,7 +340,7 @@ fn a_cancelled_call_ends_soon_and_keeps_what_was_done() {
 }
 
 #[test]
-fn an_interactive_text_waits_for_one_background_text_at_most() {
+fn an_interactive_text_does_not_wait_for_a_background_call() {
     let cache = Arc::new(MemoryCache::default());
     let embedder = embedder(&cache);
     let spec = minilm();

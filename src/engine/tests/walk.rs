@@ -280,7 +280,7 @@ fn a_cancelled_walk_ends_at_once_and_emits_nothing_more() {
 #[test]
 fn a_file_that_takes_long_does_not_delay_a_cancel() {
     let tree = Tree::new(&[]);
-    tree.write("slow.js", "[".repeat(4 << 20).as_bytes());
+    tree.write("slow.js", "[\n".repeat(4 << 20).as_bytes());
     let start = Instant::now();
     let cancelled = || start.elapsed() > Duration::from_millis(100);
     let error = run_with(&tree.request(), 1, &cancelled).unwrap_err();

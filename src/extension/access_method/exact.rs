@@ -6,9 +6,12 @@ use std::collections::HashSet;
 use onyx_protocol::index::Hit;
 use pgrx::prelude::*;
 
-use super::tid_to_u64;
+use super::opclass::Kind;
+use super::{build, tid_to_u64};
+use crate::error::OrRaise;
 
 struct Collect<'a> {
+    kind: Kind,
     order: *mut pg_sys::ScanKeyData,
     hits: Vec<Hit>,
     skip: &'a HashSet<u64>,
@@ -32,7 +35,12 @@ unsafe extern "C-unwind" fn collect(
             return;
         }
         let distance = if state.order.is_null() {
-            0.0
+            // The index has no zero vectors under the cosine.
+            match build::entry_value(state.kind, *values, false) {
+                Ok(Some(_)) => 0.0,
+                Ok(None) => return,
+                Err(error) => error.raise(),
+            }
         } else {
             let key = &mut *state.order;
             let datum = pg_sys::FunctionCall2Coll(
@@ -43,7 +51,7 @@ unsafe extern "C-unwind" fn collect(
             );
             f64::from_bits(datum.value() as u64)
         };
-        // The index has no zero vectors under the cosine either.
+        // Neither here: their distance is NaN.
         if !distance.is_nan() {
             state.hits.push(Hit { tid, distance });
         }
@@ -64,7 +72,9 @@ pub unsafe fn nearest(
     order: *mut pg_sys::ScanKeyData,
     skip: &HashSet<u64>,
 ) -> Vec<Hit> {
-    let mut state = Collect { order, hits: Vec::new(), skip };
+    // SAFETY: the caller's promise.
+    let kind = unsafe { Kind::of(index) }.or_raise();
+    let mut state = Collect { kind, order, hits: Vec::new(), skip };
     // SAFETY: the caller's promise. A build scan over an MVCC snapshot sees what that snapshot sees,
     // evaluates the index's expressions and predicate, and ends the scan it is given.
     unsafe {

@@ -156,8 +156,10 @@ pub unsafe fn usable(index: pg_sys::Relation) -> Result<(GenerationId, Metapage)
     let status = status(id)?;
     match status.state {
         GenerationState::Ready => Ok((id, page)),
-        GenerationState::Loading => Err(Unusable::wait("loading", status.reason)),
-        GenerationState::Building => Err(Unusable::wait("building", status.reason)),
+        GenerationState::Loading => {
+            Err(Unusable::wait("loading", "its graph is being read into memory"))
+        }
+        GenerationState::Building => Err(Unusable::wait("building", "its build is under way")),
         GenerationState::Absent => {
             Err(Unusable::rebuild("absent", "the store does not have the index's generation"))
         }

@@ -167,7 +167,7 @@ impl Writer {
             let rows = client.update(
                 "INSERT INTO onyx.files
                      (repo_id, path, language, module, content_hash, size, lines, package, doc)
-                 SELECT $1, t.* FROM pg_catalog.unnest($2::text[], $3::text[], $4::text[],
+                 SELECT $1, t.* FROM unnest($2::text[], $3::text[], $4::text[],
                      $5::bytea[], $6::bigint[], $7::int[], $8::text[], $9::text[]) t
                  ON CONFLICT (repo_id, path) DO UPDATE SET
                      language = excluded.language, module = excluded.module,
@@ -332,7 +332,7 @@ impl Writer {
         Spi::run_with_args(
             "INSERT INTO onyx.ingest_errors (repo_id, path, reason, skipped, line, detail)
              SELECT $1, t.path, t.reason, t.skipped, nullif(t.line, 0), t.detail
-             FROM pg_catalog.unnest($2::text[], $3::text[], $4::boolean[], $5::int[], $6::text[])
+             FROM unnest($2::text[], $3::text[], $4::boolean[], $5::int[], $6::text[])
                   t (path, reason, skipped, line, detail)",
             &[
                 self.repo.into(),
@@ -444,7 +444,8 @@ fn arrays<'a>(nodes: &'a [Node<'_>]) -> Vec<pgrx::datum::DatumWithOid<'a>> {
     ]
 }
 
-const UNNEST: &str = "pg_catalog.unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
+// With several arguments the parser makes `unnest` mean pg_catalog.unnest, whatever the search path.
+const UNNEST: &str = "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
     $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
     $12::int[], $13::int[], $14::int[], $15::int[], $16::bytea[], $17::text[], $18::text[])
     t (id, file_id, parent_id, kind, name, qualified_name, language, visibility, signature, doc,

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{
-    BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorker, SignalWakeFlags,
+    BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
+    SignalWakeFlags,
 };
 use pgrx::prelude::*;
 
@@ -36,7 +37,9 @@ impl Maintenance {
     /// Starts the next worker when it is time and none is running.
     pub fn run(&mut self) {
         if let Some(worker) = &self.worker {
-            if worker.pid().is_ok() {
+            // Polled: a worker without a database ignores SIGUSR1, by which the postmaster would
+            // wake one that waits for another to start or to stop.
+            if matches!(worker.pid(), Ok(_) | Err(BackgroundWorkerStatus::NotYetStarted)) {
                 return;
             }
             self.worker = None;
@@ -55,7 +58,8 @@ impl Maintenance {
 }
 
 fn start(database: u32) -> Option<DynamicBackgroundWorker> {
-    let worker = BackgroundWorkerBuilder::new("onyx maintenance")
+    // No free worker slot: the next nap tries again.
+    BackgroundWorkerBuilder::new("onyx maintenance")
         .set_type("onyx maintenance")
         .set_library("onyx")
         .set_function("onyx_maintenance_main")
@@ -65,10 +69,7 @@ fn start(database: u32) -> Option<DynamicBackgroundWorker> {
         .set_notify_pid(unsafe { pg_sys::MyProcPid })
         .set_restart_time(None)
         .load_dynamic()
-        .ok()?;
-    // No free worker slot shows as a worker that has stopped; the next nap tries again.
-    worker.wait_for_startup().ok()?;
-    Some(worker)
+        .ok()
 }
 
 /// Main function of a maintenance worker; its argument is the database's OID.

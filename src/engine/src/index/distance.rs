@@ -74,59 +74,103 @@ fn squared_norm(a: &[f32]) -> f64 {
     f64::from(dot(a, a))
 }
 
-/// Numbers summed side by side: four AVX registers, enough to hide the latency of an addition.
-const LANES: usize = 32;
+/// Sum of products.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum::<false>(a, b)
+}
 
-/// Sums `term(a[i], b[i])` in a fixed order that the compiler turns into vector instructions.
-#[inline(always)]
-fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+/// Sum of squared differences.
+fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    sum::<true>(a, b)
+}
+
+/// Sums products, or squared differences, over the shorter of two slices.
+fn sum<const SQUARED_DIFFERENCES: bool>(a: &[f32], b: &[f32]) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the processor has just been found to support AVX2 and FMA.
+        return unsafe { avx::sum::<SQUARED_DIFFERENCES>(a, b) };
+    }
+    plain_sum::<SQUARED_DIFFERENCES>(a, b)
+}
+
+/// [`sum`] for any processor, in lanes the compiler may turn into vector instructions.
+fn plain_sum<const SQUARED_DIFFERENCES: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let term = |x: f32, y: f32| if SQUARED_DIFFERENCES { (x - y) * (x - y) } else { x * y };
+    let mut lanes = [0.0f32; 8];
+    let length = a.len().min(b.len());
+    let (a_chunks, a_rest) = a[..length].as_chunks::<8>();
+    let (b_chunks, b_rest) = b[..length].as_chunks::<8>();
     for (x, y) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
+        for lane in 0..lanes.len() {
             lanes[lane] += term(x[lane], y[lane]);
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-        width /= 2;
-    }
-    a_rest.iter().zip(b_rest).fold(lanes[0], |total, (x, y)| total + term(*x, *y))
+    let rest = a_rest.iter().zip(b_rest);
+    rest.fold(lanes.iter().sum(), |total, (x, y)| total + term(*x, *y))
 }
 
-/// The sum compiled twice, for the baseline and for AVX2, chosen at run time.
-macro_rules! kernel {
-    ($(#[$doc:meta])* $name:ident, $wide:ident, $term:expr) => {
-        $(#[$doc])*
-        fn $name(a: &[f32], b: &[f32]) -> f32 {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has just been found to support AVX2.
-                return unsafe { $wide(a, b) };
-            }
-            sum(a, b, $term)
-        }
-
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
-        fn $wide(a: &[f32], b: &[f32]) -> f32 {
-            sum(a, b, $term)
-        }
+/// The same with AVX2 and FMA: over twice as fast as what the compiler makes of the plain loop.
+#[cfg(target_arch = "x86_64")]
+mod avx {
+    use std::arch::x86_64::{
+        __m256, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps,
+        _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_setzero_ps, _mm256_sub_ps,
     };
-}
 
-kernel!(
-    /// Sum of products.
-    dot, dot_avx2, |x, y| x * y
-);
-kernel!(
-    /// Sum of squared differences.
-    squared_distance, squared_distance_avx2, |x, y| (x - y) * (x - y)
-);
+    /// Numbers in one register.
+    const LANES: usize = 8;
+    /// Independent sums: enough to hide the latency of an addition.
+    const SUMS: usize = 4;
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn sum<const SQUARED_DIFFERENCES: bool>(a: &[f32], b: &[f32]) -> f32 {
+        let length = a.len().min(b.len());
+        let (a_wide, a_rest) = a[..length].as_chunks::<{ LANES * SUMS }>();
+        let (b_wide, b_rest) = b[..length].as_chunks::<{ LANES * SUMS }>();
+        let mut sums = [_mm256_setzero_ps(); SUMS];
+        for (x, y) in a_wide.iter().zip(b_wide) {
+            let (x, y) = (x.as_chunks().0, y.as_chunks().0);
+            for at in 0..SUMS {
+                sums[at] = add::<SQUARED_DIFFERENCES>(sums[at], &x[at], &y[at]);
+            }
+        }
+        let (a_wide, a_rest) = a_rest.as_chunks();
+        let (b_wide, b_rest) = b_rest.as_chunks();
+        for (x, y) in a_wide.iter().zip(b_wide) {
+            sums[0] = add::<SQUARED_DIFFERENCES>(sums[0], x, y);
+        }
+        let [s0, s1, s2, s3] = sums;
+        let total = across(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+        a_rest.iter().zip(b_rest).fold(total, |total, (x, y)| {
+            total + if SQUARED_DIFFERENCES { (x - y) * (x - y) } else { x * y }
+        })
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn add<const SQUARED_DIFFERENCES: bool>(
+        sum: __m256,
+        x: &[f32; LANES],
+        y: &[f32; LANES],
+    ) -> __m256 {
+        // SAFETY: each pointer is to eight numbers; the load needs no alignment.
+        let (x, y) = unsafe { (_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(y.as_ptr())) };
+        if SQUARED_DIFFERENCES {
+            let difference = _mm256_sub_ps(x, y);
+            return _mm256_fmadd_ps(difference, difference, sum);
+        }
+        _mm256_fmadd_ps(x, y, sum)
+    }
+
+    /// Adds the lanes of a register.
+    #[target_feature(enable = "avx2,fma")]
+    fn across(sum: __m256) -> f32 {
+        let half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
+        let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+        _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -160,8 +204,13 @@ mod tests {
                     "{metric:?} {dimensions}: {fast} {slow}"
                 );
             }
-            let plain = sum(&a, &b, |x, y| x * y);
-            assert_eq!(plain, dot(&a, &b), "the wide kernel adds in the same order");
+            for (fast, plain) in [
+                (dot(&a, &b), plain_sum::<false>(&a, &b)),
+                (squared_distance(&a, &b), plain_sum::<true>(&a, &b)),
+            ] {
+                let scale = 1.0 + fast.abs() + (dimensions as f32).sqrt();
+                assert!((fast - plain).abs() < 1e-5 * scale, "{dimensions}: {fast} {plain}");
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod backlog;
 mod distance;
 mod generation;
 mod graph;
+mod insert;
 mod jobs;
 mod load;
 mod points;

@@ -15,8 +15,9 @@ use crate::store::read;
 /// Up to so many points looking at all of them is as fast as the graph.
 const EXACT_POINTS: usize = 1_000;
 
-/// One in so many points asked for: the graph would touch most of them anyway, at random.
-const EXACT_SHARE: usize = 16;
+/// One candidate in so many points: measured, the graph then takes as long as looking at all of
+/// them, which it mostly does, in random order.
+const EXACT_SHARE: usize = 64;
 
 /// Points looked at under one lock.
 const SCAN_POINTS: usize = 2_048;

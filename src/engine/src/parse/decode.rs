@@ -13,7 +13,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<Notice>), Not
     if let Some((name, units)) = utf16_units(bytes) {
         return utf16(name, units, bytes.len());
     }
-    if bytes.iter().take(HEAD_BYTES).any(|&b| b == 0) {
+    if bytes[..bytes.len().min(HEAD_BYTES)].contains(&0) {
         return Err(binary(format!("has NUL bytes among its first {HEAD_BYTES} bytes")));
     }
     if bytes.contains(&0) {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tree_sitter::Node;
 
 use super::Limits;
-use super::found::{Candidate, Found, MAX_TREE_DEPTH, find, first_too_deep, tree};
+use super::found::{Candidate, Found, find, tree};
 use super::grammar::{Grammar, grammar};
 use super::languages::Rules;
 use super::signature::{Parts, signature};
@@ -49,15 +49,11 @@ pub fn parse(
     }
     grammar.rules.finish(&mut facts, tree.root_node(), &found, source);
     facts.doc = bounded(facts.doc, MAX_DOC_BYTES);
-    let too_deep = match (sweep.too_deep, first_too_deep(&tree)) {
-        (Some(line), _) => {
-            Some((format!("definitions nested deeper than {}", limits.max_depth), line))
-        }
-        (None, Some(line)) => Some((format!("syntax nested deeper than {MAX_TREE_DEPTH}"), line)),
-        (None, None) => None,
-    };
-    let too_deep =
-        too_deep.map(|(detail, line)| Notice { reason: SkipReason::TooDeep, detail, line });
+    let too_deep = sweep.too_deep.map(|line| Notice {
+        reason: SkipReason::TooDeep,
+        detail: format!("definitions nested deeper than {} were left out", limits.max_depth),
+        line,
+    });
     let notices = syntax_errors(tree.root_node()).into_iter().chain(too_deep).collect();
     Ok((facts, notices))
 }

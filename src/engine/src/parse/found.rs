@@ -6,17 +6,15 @@ use std::collections::{HashMap, HashSet};
 
 use onyx_protocol::facts::NodeKind;
 use onyx_protocol::ingest::Notice;
-use tree_sitter::{
-    Node, ParseOptions, Parser, QueryCursor, QueryCursorOptions, StreamingIterator, Tree,
-};
+use tree_sitter::{Node, ParseOptions, Parser, QueryCursor, StreamingIterator, Tree};
 
 use super::comments::Prelude;
-use super::grammar::{Grammar, Role};
+use super::grammar::{Grammar, Role, Root};
 use super::watch::Watch;
 
-/// Nodes deeper than this are not looked at. Hand-written code stays below a few hundred, machine-made
-/// chains of operators below a few thousand; tree-sitter's query cursor counts depth in 16 bits.
-pub(super) const MAX_TREE_DEPTH: u32 = 10_000;
+/// Nodes marked `@small` are not entered when they have no more nodes than this, themselves included.
+/// The least definition that could stand in one, `() => {}` as a value, has more.
+const SMALL: usize = 8;
 
 /// What a pattern captured around one `@definition`.
 #[derive(Clone, Copy)]
@@ -46,7 +44,7 @@ pub(super) struct Found<'t> {
 thread_local! {
     // Both keep buffers that are worth more than they cost.
     static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
-    static CURSOR: RefCell<QueryCursor> = RefCell::new(QueryCursor::new());
+    static QUERIES: RefCell<QueryCursor> = RefCell::new(QueryCursor::new());
 }
 
 /// The syntax tree of `source`.
@@ -73,7 +71,11 @@ pub(super) fn tree(grammar: &Grammar, source: &str, watch: &Watch<'_>) -> Result
     })
 }
 
-/// Runs the grammar's query over the tree.
+/// Finds what the grammar's query captures.
+///
+/// Run over a whole tree, tree-sitter's query cursor costs half as much as parsing, most of it at
+/// nodes no pattern begins with. So the tree is walked here and the query is run at the nodes of a
+/// kind that begins a pattern, for patterns that begin right there.
 pub(super) fn find<'t>(
     grammar: &Grammar,
     tree: &'t Tree,
@@ -81,20 +83,45 @@ pub(super) fn find<'t>(
     watch: &Watch<'_>,
 ) -> Result<Found<'t>, Notice> {
     let mut found = Found::default();
-    CURSOR.with_borrow_mut(|cursor| {
-        let mut progress = |_: &_| watch.poll();
-        let options = QueryCursorOptions::new().progress_callback(&mut progress);
-        cursor.set_max_start_depth(Some(MAX_TREE_DEPTH));
-        let mut matches = cursor.matches_with_options(
-            &grammar.query,
-            tree.root_node(),
-            source.as_bytes(),
-            options,
-        );
-        while let Some(matched) = matches.next() {
-            let captures =
-                matched.captures().iter().map(|c| (grammar.roles[c.index as usize], c.node));
-            found.take(matched.pattern_index, captures, source);
+    let mut statement: Option<Node<'t>> = None;
+    QUERIES.with_borrow_mut(|queries| {
+        queries.set_max_start_depth(Some(0));
+        let mut cursor = tree.walk();
+        let mut steps = 0_u32;
+        'tree: loop {
+            let node = cursor.node();
+            let mut enter = true;
+            match grammar.roots.get(usize::from(node.kind_id())).copied() {
+                None | Some(Root::None) => {}
+                Some(Root::Lone(Role::Small)) => enter = node.descendant_count() > SMALL,
+                Some(Root::Lone(Role::Statement)) => statement = Some(node),
+                Some(Root::Lone(role)) => {
+                    enter = role != Role::Comment;
+                    found.take(0, [(role, node)].into_iter(), None, source);
+                }
+                Some(Root::Patterns) => {
+                    let begins = |s: &Node<'_>| s.start_byte() == node.start_byte();
+                    let around = statement.filter(begins);
+                    let mut matches = queries.matches(&grammar.query, node, source.as_bytes());
+                    while let Some(matched) = matches.next() {
+                        let captures = matched.captures().iter();
+                        let captures = captures.map(|c| (grammar.roles[c.index as usize], c.node));
+                        found.take(matched.pattern_index, captures, around, source);
+                    }
+                }
+            }
+            steps += 1;
+            if steps.is_multiple_of(1 << 10) && watch.poll().is_break() {
+                break;
+            }
+            if enter && cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    break 'tree;
+                }
+            }
         }
     });
     watch.check()?;
@@ -102,40 +129,16 @@ pub(super) fn find<'t>(
     Ok(found)
 }
 
-/// The line of the first node deeper than `MAX_TREE_DEPTH`, from 1.
-pub(super) fn first_too_deep(tree: &Tree) -> Option<u32> {
-    let mut cursor = tree.walk();
-    let mut depth = 0;
-    loop {
-        // What has fewer descendants than levels are left cannot reach that deep.
-        let levels_left = (MAX_TREE_DEPTH - depth) as usize;
-        let reaches = cursor.node().descendant_count() > levels_left;
-        if reaches && cursor.goto_first_child() {
-            depth += 1;
-            if depth == MAX_TREE_DEPTH {
-                let row = cursor.node().start_position().row;
-                return Some(u32::try_from(row + 1).unwrap_or(u32::MAX));
-            }
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return None;
-            }
-            depth -= 1;
-        }
-    }
-}
-
 impl<'t> Found<'t> {
     fn take(
         &mut self,
         pattern: usize,
         captures: impl Iterator<Item = (Role, Node<'t>)>,
+        statement: Option<Node<'t>>,
         source: &'t str,
     ) {
         let mut definition = None;
-        let (mut name, mut body, mut holder) = (None, None, None);
+        let (mut name, mut body, mut holder) = (None, None, statement);
         let (mut wrapper, mut wrapped) = (None, None);
         for (role, node) in captures {
             match role {
@@ -152,7 +155,7 @@ impl<'t> Found<'t> {
                 }
                 Role::Package => self.package = self.package.or(Some(node)),
                 Role::Yield => self.yields.push(node.start_byte()),
-                Role::Other => {}
+                Role::Statement | Role::Small | Role::Other => {}
             }
         }
         if let Some((kind, node)) = definition {

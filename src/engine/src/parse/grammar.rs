@@ -13,7 +13,20 @@ pub(super) struct Grammar {
     pub query: Query,
     /// By capture index of the query.
     pub roles: Vec<Role>,
+    /// By node kind id: what patterns begin with it. Ids beyond its end begin none.
+    pub roots: Vec<Root>,
     pub rules: &'static dyn Rules,
+}
+
+/// What the patterns of a query that begin with one node kind ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Root {
+    /// There are none.
+    None,
+    /// One, of a node without children: `(comment) @comment`.
+    Lone(Role),
+    /// Some that look at children.
+    Patterns,
 }
 
 /// What a capture name of a query says about its node.
@@ -40,6 +53,10 @@ pub(super) enum Role {
     Export,
     /// `@package`: the name in a package clause.
     Package,
+    /// `@statement`: holds a definition that begins with it, as a holder does.
+    Statement,
+    /// `@small`: not entered when it is small: no definition fits in.
+    Small,
     /// `@yield`: makes a generator of the function it is in.
     Yield,
     /// Used by the query alone.
@@ -81,6 +98,8 @@ impl Role {
             "attribute" => Self::Attribute,
             "export" => Self::Export,
             "package" => Self::Package,
+            "statement" => Self::Statement,
+            "small" => Self::Small,
             "yield" => Self::Yield,
             _ if capture.starts_with('_') => Self::Other,
             _ => {
@@ -99,7 +118,7 @@ pub(super) fn grammar(language: Language) -> &'static Grammar {
 }
 
 fn compile(language: Language) -> Grammar {
-    let (tables, query, rules): (tree_sitter::Language, &str, &'static dyn Rules) = match language {
+    let (tables, text, rules): (tree_sitter::Language, &str, &'static dyn Rules) = match language {
         Language::Rust => (
             tree_sitter_rust::LANGUAGE.into(),
             include_str!("queries/rust.scm"),
@@ -134,7 +153,7 @@ fn compile(language: Language) -> Grammar {
     };
     let name = language.as_str();
     // Grammars and queries are compiled in, and a test compiles each: this cannot depend on input.
-    let query = Query::new(&tables, query)
+    let query = Query::new(&tables, text)
         .unwrap_or_else(|error| panic!("the query for {name} does not compile: {error}"));
     let roles = query
         .capture_names()
@@ -144,7 +163,30 @@ fn compile(language: Language) -> Grammar {
                 .unwrap_or_else(|| panic!("the query for {name} has an unknown capture @{capture}"))
         })
         .collect();
-    Grammar { language: tables, query, roles, rules }
+    let roots = roots(&tables, &query, text);
+    Grammar { language: tables, query, roles, roots, rules }
+}
+
+/// Reads from the query's text what each pattern begins with. The queries are ours: every pattern
+/// begins with a named node, `(kind`, and one of a lone node is `(kind) @capture` on its line.
+fn roots(tables: &tree_sitter::Language, query: &Query, text: &str) -> Vec<Root> {
+    let mut roots = vec![Root::None; tables.node_kind_count()];
+    for pattern in 0..query.pattern_count() {
+        let pattern = &text[query.start_byte_for_pattern(pattern)..];
+        let inside = pattern.trim_start_matches('(');
+        let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let (kind, rest) = inside.split_at(end.unwrap_or(inside.len()));
+        let lone = rest.strip_prefix(") @").and_then(|rest| Role::of(rest.lines().next()?));
+        for (id, root) in (0_u16..).zip(roots.iter_mut()) {
+            if tables.node_kind_is_named(id) && tables.node_kind_for_id(id) == Some(kind) {
+                *root = match (lone, *root) {
+                    (Some(role), Root::None) => Root::Lone(role),
+                    _ => Root::Patterns,
+                };
+            }
+        }
+    }
+    roots
 }
 
 #[cfg(test)]
@@ -155,7 +197,27 @@ mod tests {
     fn every_query_compiles() {
         for (i, language) in Language::ALL.into_iter().enumerate() {
             assert_eq!(language as usize, i);
-            assert!(grammar(language).query.pattern_count() > 5);
+            let grammar = grammar(language);
+            assert!(grammar.query.pattern_count() > 5);
+            let of = |kind: &str| {
+                let id = grammar.language.id_for_node_kind(kind, true);
+                grammar.roots.get(id as usize).copied()
+            };
+            let comment = if matches!(language, Language::Rust | Language::Java) {
+                "line_comment"
+            } else {
+                "comment"
+            };
+            assert_eq!(of(comment), Some(Root::Lone(Role::Comment)), "{language:?}");
+            let function = match language {
+                Language::Rust => "function_item",
+                Language::Python => "function_definition",
+                Language::Java => "method_declaration",
+                _ => "function_declaration",
+            };
+            assert_eq!(of(function), Some(Root::Patterns), "{language:?}");
+            let literal = if language == Language::Java { "string_literal" } else { "identifier" };
+            assert_eq!(of(literal), Some(Root::None), "{language:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use onyx_protocol::facts::{Definition, FileFacts, Language, NodeKind};
 
 use super::text::{bounded, fold, prefix};
-use super::words::split_identifier;
+use super::words::push_words;
 
 /// Bounds of the parts, in bytes. Together they stay near 80 word pieces: a small model's time grows
 /// with each, and what it was trained on was hardly longer.
@@ -30,13 +30,12 @@ pub fn search_text(
     if !is_worth_a_text(definition, facts) {
         return String::new();
     }
-    let words = |text: &str, max| prefix(&split_identifier(text).join(" "), max).to_owned();
     let mut text = definition.kind.as_str().replace('_', " ");
     text.push(' ');
-    text.push_str(&words(&definition.name, MAX_NAME_BYTES));
+    push_words(&mut text, prefix(&definition.name, MAX_NAME_BYTES));
     if let Some(owner) = owner(definition, facts) {
         text.push_str(" of ");
-        text.push_str(&words(&owner.name, MAX_NAME_BYTES));
+        push_words(&mut text, prefix(&owner.name, MAX_NAME_BYTES));
     }
     text.push_str(". ");
     let said = first_sentence(&definition.doc);
@@ -50,8 +49,13 @@ pub fn search_text(
     text.push_str(&bounded(signature(definition), MAX_SIGNATURE_BYTES));
     text.push_str(". ");
     let _ = module;
-    text.push_str(&words(path, MAX_PLACE_BYTES));
+    push_words(&mut text, last(path, MAX_PLACE_BYTES));
     text
+}
+
+/// The last `max` bytes of a path, from a character boundary.
+fn last(path: &str, max: usize) -> &str {
+    &path[path.ceil_char_boundary(path.len().saturating_sub(max))..]
 }
 
 fn is_worth_a_text(definition: &Definition, facts: &FileFacts) -> bool {

@@ -4,7 +4,14 @@
 /// is neither letter nor digit separates; so do changes of case and changes between letters and
 /// digits. Works on whole sentences and paths too.
 pub fn split_identifier(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
+    let mut words = String::new();
+    push_words(&mut words, name);
+    words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Appends the words of an identifier, single spaces between.
+pub(super) fn push_words(words: &mut String, name: &str) {
+    let start = words.len();
     let mut before = Class::Other;
     let mut chars = name.chars().peekable();
     while let Some(c) = chars.next() {
@@ -23,17 +30,16 @@ pub fn split_identifier(name: &str) -> Vec<String> {
             (Class::Upper, Class::Lower) => false,
             (one, other) => one != other,
         };
-        if begins {
-            words.push(String::new());
+        if begins && words.len() > start {
+            words.push(' ');
         }
-        if class != Class::Other
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(c.to_lowercase());
+        if c.is_ascii() && class != Class::Other {
+            words.push(c.to_ascii_lowercase());
+        } else if class != Class::Other {
+            words.extend(c.to_lowercase());
         }
         before = class;
     }
-    words
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +52,14 @@ enum Class {
 
 impl Class {
     fn of(c: char) -> Self {
-        if c.is_uppercase() {
+        if c.is_ascii() {
+            match c {
+                'a'..='z' => Self::Lower,
+                'A'..='Z' => Self::Upper,
+                '0'..='9' => Self::Digit,
+                _ => Self::Other,
+            }
+        } else if c.is_uppercase() {
             Self::Upper
         } else if c.is_alphabetic() {
             Self::Lower

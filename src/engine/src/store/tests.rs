@@ -100,7 +100,7 @@ fn the_format_is_what_it_was() {
             format!("embeddings {model}{C} 0000003f0000803f"),
             format!("failures {model}{B} 6f6464"),
             format!("pending {model}{A} 61"),
-            format!("generations {one}00 {one}{place}0010400002{why}fb2c010102fb0010"),
+            format!("generations {one}00 {one}{place}020010400002{why}fb2c010102fb0010"),
             format!("generations {one}01 0000000000000102"),
             format!("generations {two}00 {two}{place}0201{spec}104001{model}01fb2c010102fb0010"),
             format!("generations {two}01 0000000000000102"),

@@ -30,6 +30,8 @@ impl Filter {
 
 fn globs(globs: &[String]) -> Result<Gitignore, WireError> {
     let mut builder = GitignoreBuilder::new("/");
+    // Git takes a bracket without its end for itself; in a request it is a slip.
+    builder.allow_unclosed_class(false);
     let refuse = |glob: &str, why: String| {
         WireError::new(ErrorKind::InvalidRequest, format!("invalid glob \"{glob}\""))
             .detail(why)

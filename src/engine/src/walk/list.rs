@@ -31,11 +31,16 @@ struct Level {
     entries: std::vec::IntoIter<Entry>,
 }
 
-/// Finds everything below the root, sorted by path, until `give` answers false.
-pub(super) fn list(tree: &Tree, filter: &Filter, give: &mut dyn FnMut(Found) -> bool) {
+/// Finds everything below the root, sorted by path, until `stopped`, or `give` answers false.
+pub(super) fn list(
+    tree: &Tree,
+    filter: &Filter,
+    stopped: &dyn Fn() -> bool,
+    give: &mut dyn FnMut(Found) -> bool,
+) {
     let mut lister = Lister { tree, filter, give, levels: Vec::new() };
     let mut going = lister.enter(String::new());
-    while going {
+    while going && !stopped() {
         let Some(level) = lister.levels.last_mut() else { return };
         going = match level.entries.next() {
             Some(entry) => lister.look_at(&entry),

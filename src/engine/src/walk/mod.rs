@@ -62,9 +62,15 @@ pub fn walk(
     let filter = Filter::new(&request.include, &request.exclude)?;
     let tree = Tree::open(&request.root)?;
     let stop = AtomicBool::new(false);
-    let stopped = || stop.load(Ordering::Relaxed) || cancelled();
+    // Once cancelled, always cancelled: all threads see the same.
+    let stopped = || {
+        if cancelled() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        stop.load(Ordering::Relaxed)
+    };
     let worker = Worker::new(&tree, &request.known, limits, &stopped);
-    let run = || run(&tree, &filter, &worker, workers.max(1), &stop, cancelled, emit);
+    let run = || run(&tree, &filter, &worker, workers.max(1), &stop, emit);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         let message = format!("internal error while walking directory \"{}\"", request.root);
         Err(WireError::new(ErrorKind::Internal, message)
@@ -78,7 +84,6 @@ fn run(
     worker: &Worker<'_>,
     workers: usize,
     stop: &AtomicBool,
-    cancelled: &(dyn Fn() -> bool + Sync),
     emit: &mut dyn FnMut(Vec<WalkItem>) -> Result<(), WireError>,
 ) -> Result<WalkSummary, WireError> {
     let window = workers * AHEAD;
@@ -92,10 +97,8 @@ fn run(
         let collector = Collector { done, permits };
         start(scope, "onyx-list", move || {
             let mut number = 0u64;
-            list::list(tree, filter, &mut |found| {
-                let sent = !stop.load(Ordering::Relaxed)
-                    && take_permit.send(()).is_ok()
-                    && put_job.send((number, found)).is_ok();
+            list::list(tree, filter, &|| worker.stopped(), &mut |found| {
+                let sent = take_permit.send(()).is_ok() && put_job.send((number, found)).is_ok();
                 number += 1;
                 sent
             });
@@ -114,7 +117,7 @@ fn run(
             })?;
         }
         drop((jobs, put_done));
-        collector.run(cancelled, emit)
+        collector.run(&|| worker.stopped(), emit)
     })
 }
 
@@ -147,7 +150,7 @@ struct Collector {
 impl Collector {
     fn run(
         self,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        stopped: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(Vec<WalkItem>) -> Result<(), WireError>,
     ) -> Result<WalkSummary, WireError> {
         let mut summary = WalkSummary::default();
@@ -158,7 +161,7 @@ impl Collector {
         loop {
             let received = self.done.recv_timeout(PATIENCE);
             // Asked before an item is believed: a cancelled parse reports nonsense.
-            if cancelled() {
+            if stopped() {
                 return Err(WireError::new(ErrorKind::Canceled, "walk was canceled"));
             }
             match received {

@@ -196,3 +196,50 @@ fn words(errno: Errno) -> String {
     let said = std::io::Error::from(errno).to_string();
     said.split(" (os error").next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_longer_than_it_said_is_too_large() {
+        // Files of /proc say that they are empty, as a file does that then grows.
+        let tree = Tree::open("/proc/self").unwrap();
+        let mut buffer = Vec::new();
+        let notice = tree.read(b"maps", 100, &mut buffer).unwrap_err();
+        assert_eq!(notice.reason, SkipReason::TooLarge);
+        assert_eq!(notice.detail, "more than 100 bytes");
+        tree.read(b"maps", 1 << 20, &mut buffer).unwrap();
+        assert!(buffer.len() > 100);
+    }
+
+    #[test]
+    fn a_limit_is_the_largest_size_that_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("f"), "12345").unwrap();
+        let tree = Tree::open(directory.path().to_str().unwrap()).unwrap();
+        let mut buffer = b"before".to_vec();
+        tree.read(b"f", 5, &mut buffer).unwrap();
+        assert_eq!(buffer, b"12345");
+        let notice = tree.read(b"f", 4, &mut buffer).unwrap_err();
+        assert_eq!(notice.detail, "5 bytes, more than 4");
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_opened_through_a_link_or_outside() {
+        let directory = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("f"), "secret").unwrap();
+        std::os::unix::fs::symlink(outside.path(), directory.path().join("link")).unwrap();
+        let tree = Tree::open(directory.path().to_str().unwrap()).unwrap();
+        let mut buffer = Vec::new();
+        let up = format!("../{}/f", outside.path().file_name().unwrap().display());
+        for path in ["link/f", "link", up.as_str()] {
+            let notice = tree.read(path.as_bytes(), 100, &mut buffer).unwrap_err();
+            assert_eq!(notice.reason, SkipReason::NotRegular, "{path}");
+            assert!(buffer.is_empty());
+        }
+        assert!(tree.entries(b"link").is_err());
+    }
+}

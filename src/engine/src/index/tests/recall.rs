@@ -41,7 +41,7 @@ fn clustered_embeddings() {
     let world = World::new();
     for (n, metric) in [Metric::L2, Metric::InnerProduct, Metric::Cosine].into_iter().enumerate() {
         world.build_vectors(n as u8, metric, &vectors);
-        let recall = measure(&world, n as u8, metric, &pairs(&vectors), &queries, 100);
+        let recall = measure(&world, n as u8, metric, &pairs(&vectors), &queries, 60);
         assert!(recall >= 0.95, "{metric:?}: {recall}");
     }
 }
@@ -101,7 +101,7 @@ fn inserts_searches_and_removals_at_once_lose_nothing() {
     assert_eq!(all, (3_000..6_000).collect::<Vec<_>>());
     let live: Vec<_> = pairs(&vectors).into_iter().filter(|(tid, _)| *tid >= 3_000).collect();
     let queries: Vec<_> = (0..50).map(|_| random.vector(8)).collect();
-    assert!(measure(&world, 1, Metric::L2, &live, &queries, 80) >= 0.95);
+    assert!(measure(&world, 1, Metric::L2, &live, &queries, 40) >= 0.95);
 }
 
 #[test]
@@ -125,18 +125,18 @@ fn asking_for_more_and_more_ends_with_everything() {
 fn islands_the_graph_does_not_connect_are_found() {
     // Two tight clusters far apart: inserted one after the other, the second may be unreachable.
     let mut random = Random::new(16);
-    let mut near: Vec<_> = (0..2_000).map(|_| vec![random.number(), random.number()]).collect();
+    let mut near: Vec<_> = (0..10_000).map(|_| vec![random.number(), random.number()]).collect();
     near.extend((0..50).map(|_| vec![1e6 + random.number(), 1e6 + random.number()]));
     let world = World::new();
     world.build_vectors(1, Metric::L2, &near);
     let found = world.nearest(1, &[1e6, 1e6], 50, 50);
-    assert!(found.iter().filter(|tid| **tid >= 2_000).count() >= 48, "{found:?}");
+    assert!(found.iter().filter(|tid| **tid >= 10_000).count() >= 48, "{found:?}");
 }
 
 #[test]
 fn distances_are_exact_and_ordered_for_every_metric() {
     let mut random = Random::new(17);
-    let vectors: Vec<_> = (0..2_000).map(|_| random.vector(12)).collect();
+    let vectors: Vec<_> = (0..4_000).map(|_| random.vector(12)).collect();
     let query = random.vector(12);
     let world = World::new();
     for (n, metric) in [Metric::L2, Metric::InnerProduct, Metric::Cosine].into_iter().enumerate() {

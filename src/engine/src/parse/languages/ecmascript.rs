@@ -230,12 +230,6 @@ fn class_expression(site: &Site<'_, '_>) -> Option<Details> {
 /// `constructor(private x: number)`
 fn parameter_property(site: &Site<'_, '_>) -> Option<Details> {
     let constructor = site.owner().filter(|owner| owner.kind == NodeKind::Constructor)?;
-    let has_modifier = children_before(site.node, site.name_start()).iter().any(|child| {
-        matches!(child.kind(), "accessibility_modifier" | "override_modifier" | "readonly")
-    });
-    if !has_modifier {
-        return None;
-    }
     let mut details = Details::new(NodeKind::Field, name(site)?, member(site));
     details.parent = constructor.parent;
     Some(details)

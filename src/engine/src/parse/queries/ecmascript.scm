@@ -54,15 +54,7 @@
     (generator_function body: (_) @body)
   ]) @definition.method
 
-; exports.f = function ..., X.prototype.m = function ..., this.f = () => ...; as a statement first.
-(expression_statement
-  (assignment_expression
-    left: (member_expression property: (_) @name)
-    right: [
-      (arrow_function body: (_) @body)
-      (function_expression body: (_) @body)
-      (generator_function body: (_) @body)
-    ]) @definition.method) @holder
+; exports.f = function ..., X.prototype.m = function ..., this.f = () => ...
 (assignment_expression
   left: (member_expression property: (_) @name)
   right: [
@@ -70,15 +62,13 @@
     (function_expression body: (_) @body)
     (generator_function body: (_) @body)
   ]) @definition.method
-(expression_statement
-  (assignment_expression
-    left: (member_expression property: (_) @name)
-    right: (class body: (_) @body)) @definition.class) @holder
+(assignment_expression
+  left: (member_expression property: (_) @name)
+  right: (class body: (_) @body)) @definition.class
 
 ; this.x = ...; the rules keep those of constructors.
-(expression_statement
-  (assignment_expression
-    left: (member_expression object: (this) property: (_) @name)) @definition.field) @holder
+(assignment_expression
+  left: (member_expression object: (this) property: (_) @name)) @definition.field
 
 ; export default () => ..., export default class { ... }
 (export_statement
@@ -136,3 +126,16 @@
 
 (decorator) @attribute
 (comment) @comment
+(expression_statement) @statement
+
+; What is frequent and, when small, has nothing of the above in it.
+(arguments) @small
+(array) @small
+(binary_expression) @small
+(call_expression) @small
+(import_statement) @small
+(member_expression) @small
+(parenthesized_expression) @small
+(string) @small
+(subscript_expression) @small
+(unary_expression) @small

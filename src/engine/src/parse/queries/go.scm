@@ -36,3 +36,14 @@
 
 (package_clause (package_identifier) @package)
 (comment) @comment
+
+; What is frequent and, when small, has nothing of the above in it.
+(argument_list) @small
+(binary_expression) @small
+(call_expression) @small
+(import_spec) @small
+(index_expression) @small
+(interpreted_string_literal) @small
+(literal_element) @small
+(pointer_type) @small
+(selector_expression) @small

@@ -26,3 +26,17 @@
 (modifiers [(marker_annotation) (annotation)] @attribute)
 (line_comment) @comment
 (block_comment) @comment
+
+; What is frequent and, when small, has nothing of the above in it.
+(argument_list) @small
+(array_access) @small
+(array_type) @small
+(binary_expression) @small
+(field_access) @small
+(formal_parameters) @small
+(generic_type) @small
+(import_declaration) @small
+(method_invocation) @small
+(parenthesized_expression) @small
+(scoped_identifier) @small
+(string_literal) @small

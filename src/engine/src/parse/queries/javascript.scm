@@ -8,3 +8,6 @@
     (function_expression body: (_) @body)
   ]) @definition.method
 (field_definition property: (_) @name) @definition.field
+
+(jsx_attribute) @small
+(jsx_closing_element) @small

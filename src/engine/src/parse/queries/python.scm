@@ -22,3 +22,14 @@
 (decorator) @attribute
 (comment) @comment
 (yield) @yield
+
+; What is frequent and, when small, has nothing of the above in it.
+(argument_list) @small
+(attribute) @small
+(call) @small
+(comparison_operator) @small
+(dotted_name) @small
+(keyword_argument) @small
+(parameters) @small
+(string) @small
+(subscript) @small

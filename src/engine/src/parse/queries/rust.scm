@@ -20,3 +20,17 @@
 (attribute_item) @attribute
 (line_comment) @comment
 (block_comment) @comment
+
+; What is frequent and, when small, has nothing of the above in it.
+(arguments) @small
+(call_expression) @small
+(field_expression) @small
+(generic_type) @small
+(index_expression) @small
+(parameters) @small
+(reference_type) @small
+(scoped_identifier) @small
+(scoped_type_identifier) @small
+(string_literal) @small
+(type_arguments) @small
+(use_declaration) @small

@@ -25,9 +25,16 @@
 (type_alias_declaration
   value: (object_type (property_signature name: (_) @name) @definition.field))
 
-; constructor(private x: number): the rules keep parameters with a modifier, as fields.
-(required_parameter pattern: (identifier) @name) @definition.field
-(optional_parameter pattern: (identifier) @name) @definition.field
+; constructor(private x: number)
+(method_definition
+  parameters: (formal_parameters [
+    (required_parameter
+      [(accessibility_modifier) (override_modifier) "readonly"]
+      pattern: (identifier) @name) @definition.field
+    (optional_parameter
+      [(accessibility_modifier) (override_modifier) "readonly"]
+      pattern: (identifier) @name) @definition.field
+  ]))
 
 ; Variables of a namespace, and declared ones.
 (internal_module
@@ -48,4 +55,7 @@
   @holder)
 
 (ambient_declaration (_) @wrapped) @wrapper
-(expression_statement . (internal_module) @wrapped) @wrapper
+
+(generic_type) @small
+(type_annotation) @small
+(type_arguments) @small
