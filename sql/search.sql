@@ -26,7 +26,7 @@ COMMENT ON FUNCTION onyx.semantic_available(regclass) IS
     'Whether an index on texts can answer under onyx.model; warns with the reason when it cannot';
 
 CREATE FUNCTION onyx.search(
-    query text, "limit" integer DEFAULT 10, repo text DEFAULT NULL, kinds text[] DEFAULT NULL,
+    query text, max_results integer DEFAULT 10, repo text DEFAULT NULL, kinds text[] DEFAULT NULL,
     languages text[] DEFAULT NULL, path_pattern text DEFAULT NULL)
 RETURNS TABLE (
     rank bigint, node_id bigint, repo_name text, path text, start_line integer, end_line integer,
@@ -54,7 +54,7 @@ BEGIN ATOMIC
             (SELECT w.lexemes FROM words w),
             (SELECT greatest(c.reltuples, 1)::float8 FROM pg_catalog.pg_class c
              WHERE c.oid = 'onyx.nodes'::regclass),
-            greatest("limit" * 4, 50)) b
+            greatest(max_results * 4, 50)) b
     ), nearest AS (
         SELECT n.id
         FROM onyx.nodes n
@@ -66,7 +66,7 @@ BEGIN ATOMIC
           AND (path_pattern IS NULL
                OR EXISTS (SELECT FROM onyx.files f WHERE f.id = n.file_id AND f.path LIKE path_pattern))
         ORDER BY n.search_text OPERATOR(onyx.<=>) query
-        LIMIT greatest("limit" * 4, 50)
+        LIMIT greatest(max_results * 4, 50)
     ), semantic AS (
         SELECT s.id, row_number() OVER () AS rank FROM nearest s
     ), fused AS (
@@ -75,7 +75,7 @@ BEGIN ATOMIC
                coalesce(1.0::float8 / (60 + l.rank), 0) + coalesce(1.0::float8 / (60 + s.rank), 0) AS score
         FROM lexical l FULL JOIN semantic s ON s.id = l.id
         ORDER BY score DESC, id
-        LIMIT "limit"
+        LIMIT max_results
     )
     SELECT row_number() OVER (ORDER BY f.score DESC, f.id), n.id, r.name, fi.path, n.start_line,
            n.end_line, n.kind, n.language, n.qualified_name, n.signature, f.score, f.lexical_rank,
@@ -91,7 +91,7 @@ END;
 COMMENT ON FUNCTION onyx.search(text, integer, text, text[], text[], text) IS
     'Definitions that answer a question: full text (BM25) and embeddings, fused by reciprocal rank (k 60)';
 
-CREATE FUNCTION onyx.similar(node bigint, "limit" integer DEFAULT 10)
+CREATE FUNCTION onyx.similar(node bigint, max_results integer DEFAULT 10)
 RETURNS TABLE (
     node_id bigint, repo_name text, path text, start_line integer, end_line integer, kind text,
     qualified_name text, signature text, distance float8)
@@ -103,7 +103,7 @@ BEGIN ATOMIC
           WHERE m.id <> node AND onyx.semantic_available('onyx.nodes_semantic'::regclass)
           ORDER BY m.search_text OPERATOR(onyx.<=>)
                    (SELECT o.search_text FROM onyx.nodes o WHERE o.id = node)
-          LIMIT "limit") n
+          LIMIT max_results) n
     JOIN onyx.repos r ON r.id = n.repo_id
     LEFT JOIN onyx.files f ON f.id = n.file_id
     ORDER BY 9;

@@ -362,6 +362,37 @@ impl Cluster {
         pid
     }
 
+    /// Changes a setting and has the server read it; `None` for the default.
+    pub fn set(&self, name: &str, value: Option<&str>) {
+        let mut client = self.connect();
+        client.run(&match value {
+            Some(value) => format!("ALTER SYSTEM SET {name} = '{value}'"),
+            None => format!("ALTER SYSTEM RESET {name}"),
+        });
+        client.run("SELECT pg_reload_conf()");
+    }
+
+    /// Kills the engine and keeps it from coming back.
+    pub fn disable_engine(&self) {
+        self.set("onyx.engine_path", Some("/nowhere/onyx-engine"));
+        let mut client = self.connect();
+        eventually("the end of the engine", PATIENCE, || {
+            let row = client
+                .query_one("SELECT pid, last_error FROM onyx.stat_engine", &[])
+                .expect("onyx.stat_engine");
+            if let Some(pid) = row.get::<_, Option<i32>>(0) {
+                process::signal(pid, Signal::KILL);
+            }
+            row.get::<_, Option<String>>(1).filter(|e| e.contains("/nowhere")).map(drop)
+        });
+    }
+
+    /// Lets the engine come back; returns its process id.
+    pub fn enable_engine(&self) -> i32 {
+        self.set("onyx.engine_path", None);
+        self.wait_for_engine()
+    }
+
     fn end(&self, signal: Signal) {
         let Some(mut child) = self.server().take() else { return };
         process::signal(child.id() as i32, signal);

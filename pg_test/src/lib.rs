@@ -7,6 +7,7 @@
 //! | [`sql`] | short forms of queries, for tests |
 //! | [`nearest`] | an index's answers against exact ones |
 //! | [`tree`] | directories of source the server can read |
+//! | [`workload`] | long work, to be interrupted |
 //! | [`process`] | signals to single processes, by their ids |
 //!
 //! Environment:
@@ -24,6 +25,7 @@ pub mod nearest;
 pub mod process;
 pub mod sql;
 pub mod tree;
+pub mod workload;
 
 use std::time::{Duration, Instant};
 

@@ -197,7 +197,7 @@ fn files_that_are_no_model_have_clear_errors() {
         check(spec(path("fifo")), ErrorKind::WrongObject, &expected);
         let locked = path("locked");
         fs::write(&locked, "x").unwrap();
-        fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         let expected = message(&locked, "Permission denied");
         let error = unprivileged(|| err(Model::load(&runtime, &spec(locked), 2)));
         assert_eq!((error.kind, error.message), (ErrorKind::PermissionDenied, expected));

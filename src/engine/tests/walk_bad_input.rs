@@ -87,9 +87,9 @@ fn what_the_operating_system_refuses_is_accounted_for() {
     let mode = |path: &str, mode| {
         fs::set_permissions(tree.path(path), fs::Permissions::from_mode(mode)).unwrap();
     };
-    mode("closed.py", 0);
-    mode("closed", 0);
-    mode("ruled/.gitignore", 0);
+    mode("closed.py", 0o000);
+    mode("closed", 0o000);
+    mode("ruled/.gitignore", 0o000);
     // Its names can be read, what they stand for cannot.
     mode("unlisted", 0o444);
     let items = unprivileged(|| tree.walk());

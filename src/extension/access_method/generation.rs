@@ -155,6 +155,11 @@ pub unsafe fn usable(index: pg_sys::Relation) -> Result<(GenerationId, Metapage)
     let (id, page) = unsafe { identity(index) }?;
     let status = status(id)?;
     match status.state {
+        // A store put back from a backup: its entries may name rows that others have replaced.
+        GenerationState::Ready if status.vacuum_lsn < page.vacuum_lsn => Err(Unusable::rebuild(
+            "stale",
+            "the store's generation is older than the index's last vacuum",
+        )),
         GenerationState::Ready => Ok((id, page)),
         GenerationState::Loading => {
             Err(Unusable::wait("loading", "its graph is being read into memory"))

@@ -56,7 +56,8 @@ unsafe fn first_generation(index: pg_sys::Relation, kind: Kind) -> Option<Genera
         let options = options::of(index);
         let made =
             generation::create(index, kind, options, page.dimensions).and_then(|(header, new)| {
-                client::call(RequestBody::IndexFinish { generation: header.id })?;
+                // Its progress is of no interest: there is nothing to build.
+                client::stream(RequestBody::IndexFinish { generation: header.id }, |_| Ok(()))?;
                 Ok((header.id, new))
             });
         match made {

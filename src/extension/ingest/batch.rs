@@ -58,6 +58,7 @@ struct Old {
     hash: Option<Vec<u8>>,
     doc: String,
     search_text: Option<String>,
+    visibility: Option<String>,
     parent: Option<i64>,
     used: bool,
 }
@@ -353,6 +354,8 @@ impl Node<'_> {
             && self.parent == old.parent
             && self.doc == old.doc
             && self.search_text == old.search_text.as_deref()
+            // Of an enum's member, say, it is the enum's: its own bytes do not tell.
+            && self.definition.map(|d| d.visibility.as_str()) == old.visibility.as_deref()
             && self.definition.map(|d| d.hash.as_slice()) == old.hash.as_deref()
     }
 }
@@ -366,7 +369,7 @@ fn load_old(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
     Spi::connect(|client| {
         let rows = client.select(
             "SELECT id, file_id, kind, qualified_name, start_byte, end_byte, start_line, end_line,
-                    content_hash, doc, search_text, parent_id
+                    content_hash, doc, search_text, parent_id, visibility
              FROM onyx.nodes WHERE file_id = ANY ($1) ORDER BY file_id, start_byte, id",
             None,
             &[files.to_vec().into()],
@@ -385,6 +388,7 @@ fn load_old(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
                 doc: row.get::<String>(10)?.unwrap_or_default(),
                 search_text: row.get::<String>(11)?,
                 parent: row.get::<i64>(12)?,
+                visibility: row.get::<String>(13)?,
                 used: false,
             });
         }

@@ -109,9 +109,24 @@ fn supervise() {
         failures = if born.elapsed() > HEALTHY_AFTER { 1 } else { failures + 1 };
         let until = Instant::now() + shared::backoff(failures);
         while Instant::now() < until && !stopping() {
-            BackgroundWorker::wait_latch(Some(until - Instant::now()));
+            BackgroundWorker::wait_latch(Some(until.saturating_duration_since(Instant::now())));
+            // Perhaps that was the repair: try at once.
+            if reloaded() {
+                failures = 0;
+                break;
+            }
         }
     }
+}
+
+/// Reads the configuration again when that was asked for; whether it was.
+fn reloaded() -> bool {
+    let asked = BackgroundWorker::sighup_received();
+    if asked {
+        // SAFETY: called in the worker's main loop, as the server's own workers do.
+        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+    }
+    asked
 }
 
 fn publish(state: EngineState, pid: u32, error: &str) {
@@ -139,9 +154,7 @@ fn watch(engine: &mut Engine, maintenance: &mut Maintenance) -> Option<String> {
         if stopping() {
             return None;
         }
-        if BackgroundWorker::sighup_received() {
-            // SAFETY: called in the worker's main loop, as the server's own workers do.
-            unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+        if reloaded() {
             let new = guc::engine_settings();
             if new != settings {
                 settings = new.clone();

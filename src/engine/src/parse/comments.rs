@@ -68,9 +68,11 @@ impl<'t> Prelude<'t> {
         self.within(range).iter().filter(|item| item.is_attribute).map(|item| item.node)
     }
 
-    /// Bytes of comments and attributes that begin in `range`.
-    pub fn spans(&self, range: Range<usize>) -> Vec<Range<usize>> {
-        self.within(range).iter().map(|item| item.start..item.end).collect()
+    /// Bytes of the comments that begin in `range`, and of the attributes that do before byte `name`.
+    pub fn spans(&self, range: Range<usize>, name: usize) -> Vec<Range<usize>> {
+        let items = self.within(range).iter();
+        let items = items.filter(|item| !item.is_attribute || item.start < name);
+        items.map(|item| item.start..item.end).collect()
     }
 
     fn within(&self, range: Range<usize>) -> &[Item<'t>] {

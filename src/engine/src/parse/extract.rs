@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use tree_sitter::Node;
 
 use super::Limits;
-use super::found::{Candidate, Found, find, tree};
+use super::found::{Candidate, Found, find};
 use super::grammar::{Grammar, grammar};
 use super::languages::Rules;
+use super::recover::tree_of_broken;
 use super::signature::{Parts, signature};
 use super::site::{Site, add, is_code};
 use super::text::bounded;
@@ -38,7 +39,8 @@ pub fn parse(
     }
     let watch = Watch::new(limits.timeout, cancelled);
     let grammar = grammar(language);
-    let tree = tree(grammar, source, &watch)?;
+    let retries = Watch::new(limits.timeout / 4, cancelled);
+    let (tree, broken) = tree_of_broken(grammar, source, &watch, &retries)?;
     let found = find(grammar, &tree, source, &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;
@@ -54,7 +56,7 @@ pub fn parse(
         detail: format!("definitions nested deeper than {} were left out", limits.max_depth),
         line,
     });
-    let notices = syntax_errors(tree.root_node()).into_iter().chain(too_deep).collect();
+    let notices = broken.into_iter().chain(too_deep).collect();
     Ok((facts, notices))
 }
 
@@ -169,6 +171,7 @@ impl<'a, 't> Sweep<'a, 't> {
             found: self.found,
         };
         let Some(details) = self.rules.define(&site) else { return };
+        let name_start = site.name_start();
         let parent = details.parent.or(site.parent);
         let is_assigned =
             matches!(details.kind, NodeKind::Field | NodeKind::Constant | NodeKind::Variable);
@@ -196,7 +199,8 @@ impl<'a, 't> Sweep<'a, 't> {
             doc = self.found.prelude.after(place.end, self.source, |c| self.rules.comment(c));
         }
         let end = details.signature_end.or(body.map(|body| body.start_byte()));
-        let parts = Parts { kind: details.kind, node, outer: place.outer, holder, end };
+        let parts =
+            Parts { kind: details.kind, node, outer: place.outer, holder, name_start, end };
         let signature = signature(&parts, self.found, self.source);
         let bytes = self.source.as_bytes().get(place.start..place.end).unwrap_or_default();
         let mut hash = [0; 16];
@@ -224,7 +228,9 @@ impl<'a, 't> Sweep<'a, 't> {
             end_line,
             hash,
         });
-        self.open.push(index);
+        if self.rules.holds_others(details.kind) {
+            self.open.push(index);
+        }
     }
 
     /// Gives the functions around the `yield`s before byte `until` their attribute.
@@ -269,31 +275,4 @@ fn holds_one(holder: Node<'_>, node: Node<'_>) -> bool {
 /// Source is at most 4 GiB, so are its positions and counts.
 fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// The notice about the errors below `root`, if there are any.
-fn syntax_errors(root: Node<'_>) -> Option<Notice> {
-    if !root.has_error() {
-        return None;
-    }
-    let (mut count, mut first) = (0_u32, None);
-    let mut cursor = root.walk();
-    'tree: loop {
-        let node = cursor.node();
-        if node.is_error() || node.is_missing() {
-            count += 1;
-            first.get_or_insert(number(node.start_position().row + 1));
-        } else if node.has_error() && cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                break 'tree;
-            }
-        }
-    }
-    // Some grammars mark the line break missing at the end of a file, which shows in no node.
-    let line = first?;
-    let detail = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
-    Some(Notice { reason: SkipReason::SyntaxError, detail, line })
 }

@@ -177,3 +177,68 @@ impl<'t> Found<'t> {
         self.candidates.dedup_by_key(|c| (c.node.id(), c.name.map(|n| n.id())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use onyx_protocol::facts::Language;
+
+    use super::*;
+    use crate::parse::grammar::grammar;
+
+    /// The naive twin of `find`: the query over the whole tree.
+    fn find_all<'t>(grammar: &Grammar, tree: &'t Tree, source: &'t str) -> Found<'t> {
+        let mut found = Found::default();
+        let mut queries = QueryCursor::new();
+        let mut matches = queries.matches(&grammar.query, tree.root_node(), source.as_bytes());
+        while let Some(matched) = matches.next() {
+            let captures = matched.captures().iter();
+            let captures = captures.map(|c| (grammar.roles[c.index as usize], c.node));
+            found.take(matched.pattern_index, captures, None, source);
+        }
+        found.arrange();
+        found
+    }
+
+    #[test]
+    fn finds_what_the_query_finds_over_the_whole_tree() {
+        let files = [
+            (Language::Rust, include_str!("found.rs")),
+            (Language::Rust, include_str!("../../tests/fixtures/shapes.rs")),
+            (Language::Python, include_str!("../../tests/fixtures/shapes.py")),
+            (Language::JavaScript, include_str!("../../tests/fixtures/shapes.js")),
+            (Language::TypeScript, include_str!("../../tests/fixtures/shapes.ts")),
+            (Language::Tsx, include_str!("../../tests/fixtures/shapes.tsx")),
+            (Language::Go, include_str!("../../tests/fixtures/shapes.go")),
+            (Language::Java, include_str!("../../tests/fixtures/Shapes.java")),
+        ];
+        for (language, source) in files {
+            let watch = Watch::new(Duration::from_secs(60), &|| false);
+            let grammar = grammar(language);
+            let tree = tree(grammar, source, &watch).unwrap();
+            let fast = find(grammar, &tree, source, &watch).unwrap();
+            let naive = find_all(grammar, &tree, source);
+            let candidates = |found: &Found<'_>| {
+                let candidates = found.candidates.iter();
+                let parts = candidates.map(|c| {
+                    (c.kind, c.node.id(), c.name.map(|n| n.id()), c.body.map(|n| n.id()), c.pattern)
+                });
+                parts.collect::<Vec<_>>()
+            };
+            assert!(candidates(&naive).len() > 5, "{language:?}");
+            assert_eq!(candidates(&fast), candidates(&naive), "{language:?}");
+            let spans = |found: &Found<'_>| found.prelude.spans(0..source.len(), source.len());
+            assert_eq!(spans(&fast), spans(&naive), "{language:?}");
+            assert_eq!(fast.exports, naive.exports);
+            assert_eq!(fast.yields, naive.yields);
+            assert_eq!(fast.package.map(|n| n.id()), naive.package.map(|n| n.id()));
+            let wrapped = |found: &Found<'_>| {
+                let mut ids: Vec<_> = found.wrappers.iter().map(|(k, v)| (*k, v.id())).collect();
+                ids.sort_unstable();
+                ids
+            };
+            assert_eq!(wrapped(&fast), wrapped(&naive));
+        }
+    }
+}

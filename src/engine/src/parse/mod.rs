@@ -19,6 +19,7 @@ mod generated;
 mod grammar;
 mod languages;
 mod module_name;
+mod recover;
 mod search_text;
 mod signature;
 mod site;

@@ -1,5 +1,7 @@
 //! Declarations without bodies, in one line.
 
+use std::ops::Range;
+
 use onyx_protocol::facts::NodeKind;
 use tree_sitter::Node;
 
@@ -21,12 +23,19 @@ pub(super) struct Parts<'t> {
     pub outer: Node<'t>,
     /// The statement around several definitions, when it is not `outer`.
     pub holder: Option<Node<'t>>,
+    /// First byte of its name: attributes before it are not part of the signature.
+    pub name_start: usize,
     /// Where the signature ends, if not with the node.
     pub end: Option<usize>,
 }
 
 /// The signature of a definition.
 pub(super) fn signature(parts: &Parts<'_>, found: &Found<'_>, source: &str) -> String {
+    let cut = |range: Range<usize>, max: usize| {
+        // What is cut at `max` needs no holes far behind it.
+        let near = range.start..range.end.min(range.start.saturating_add(4 * MAX_SIGNATURE_BYTES));
+        fold_without(source, range, &found.prelude.spans(near, parts.name_start), max)
+    };
     let mut start = parts.outer.start_byte();
     let mut text = String::new();
     if let Some(holder) = parts.holder
@@ -35,17 +44,17 @@ pub(super) fn signature(parts: &Parts<'_>, found: &Found<'_>, source: &str) -> S
         // One of several declared together: what they share stands before the first of them.
         start = parts.node.start_byte();
         let shared = shared_end(holder, parts.node.kind());
-        text = cut(source, holder.start_byte()..shared.min(start), found, MAX_SIGNATURE_BYTES);
+        text = cut(holder.start_byte()..shared.min(start), MAX_SIGNATURE_BYTES);
         text.push(' ');
     }
     let end = parts.end.unwrap_or(parts.outer.end_byte()).max(start);
     let room = MAX_SIGNATURE_BYTES.saturating_sub(text.len());
-    let mut own = cut(source, start..end, found, room);
+    let mut own = cut(start..end, room);
     if has_value(parts.kind)
         && own.len() + text.len() > MAX_VALUE_BYTES
         && let Some(value) = value(parts.node)
     {
-        own = cut(source, start..value.start_byte().max(start), found, room);
+        own = cut(start..value.start_byte().max(start), room);
         own.truncate(own.trim_end_matches(['=', ':', ' ']).len());
     }
     text.push_str(&own);
@@ -53,12 +62,6 @@ pub(super) fn signature(parts: &Parts<'_>, found: &Found<'_>, source: &str) -> S
     let kept = kept.strip_suffix("=>").or(kept.strip_suffix('=')).unwrap_or(kept);
     text.truncate(kept.trim_end_matches([':', ' ']).len());
     text
-}
-
-fn cut(source: &str, range: std::ops::Range<usize>, found: &Found<'_>, max: usize) -> String {
-    // What is cut at `max` needs no holes far behind it.
-    let near = range.start..range.end.min(range.start.saturating_add(4 * MAX_SIGNATURE_BYTES));
-    fold_without(source, range, &found.prelude.spans(near), max)
 }
 
 /// Where the first of several definitions in a statement begins: after `const`, `private static int`.

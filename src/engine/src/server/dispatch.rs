@@ -11,7 +11,7 @@ use onyx_protocol::{ErrorKind, WireError};
 
 use super::cache::store_key;
 use super::connection::Call;
-use super::{Engine, stat};
+use super::{Engine, background, stat};
 use crate::embed::Priority;
 use crate::{parse, walk};
 
@@ -29,13 +29,16 @@ pub fn run(engine: &Engine, body: RequestBody, call: &Call<'_>) -> Result<Respon
         RequestBody::Parse { path, language, content } => {
             parse_file(engine, &path, language.as_deref(), &content, call)?
         }
-        RequestBody::Walk(request) => Response::Walked(walk::walk(
-            &request,
-            &engine.parse_limits(),
-            engine.workers(),
-            &|| call.cancelled(),
-            &mut |items| call.send(&Item::Walk(items)),
-        )?),
+        RequestBody::Walk(request) => {
+            let _pause = background::pause(engine);
+            Response::Walked(walk::walk(
+                &request,
+                &engine.parse_limits(),
+                engine.workers(),
+                &|| call.cancelled(),
+                &mut |items| call.send(&Item::Walk(items)),
+            )?)
+        }
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             indexes.insert(generation, stamp, durable, entries)?;

@@ -19,6 +19,7 @@ mod startup;
 mod stat;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ struct Engine {
     embedder: Arc<Embedder>,
     settings: RwLock<Settings>,
     counters: Counters,
+    /// Directories being walked: embedding in the background waits for them, see `background`.
+    walks: AtomicUsize,
 }
 
 impl Engine {
@@ -60,6 +63,7 @@ impl Engine {
             embedder,
             settings: RwLock::new(settings),
             counters: Counters::default(),
+            walks: AtomicUsize::new(0),
         })
     }
 

@@ -47,13 +47,7 @@ impl Store {
             .mode(0o700)
             .create(path)
             .map_err(|e| StoreError::io("open", &e))?;
-        // RocksDB would start afresh in a directory that has lost this file, and delete the rest.
-        if !path.join("CURRENT").exists() {
-            let mut files = fs::read_dir(path).map_err(|e| StoreError::io("open", &e))?;
-            if files.any(|file| file.is_ok_and(|file| file.file_name() != "lost+found")) {
-                return Err(StoreError::corrupt("the directory has files but no CURRENT"));
-            }
-        }
+        refuse_lost(path)?;
         let store = Self {
             db: Db::open(path)?,
             path: path.to_owned(),
@@ -126,6 +120,28 @@ impl Store {
         let sizes = files.filter_map(|file| file.ok()?.metadata().ok());
         sizes.filter(|file| file.is_file()).map(|file| file.blocks() * 512).sum()
     }
+}
+
+/// Refuses a directory without RocksDB's `CURRENT` that holds more than a creation that was
+/// interrupted leaves: RocksDB would start afresh in it and delete what it does not know.
+fn refuse_lost(path: &Path) -> Result<(), StoreError> {
+    if path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    for file in fs::read_dir(path).map_err(|e| StoreError::io("open", &e))? {
+        let file = file.map_err(|e| StoreError::io("open", &e))?;
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        let prefixes = ["LOG", "LOCK", "IDENTITY", "MANIFEST-", "OPTIONS-", "lost+found"];
+        let harmless =
+            name.ends_with(".dbtmp") || prefixes.iter().any(|prefix| name.starts_with(prefix));
+        if !harmless {
+            return Err(StoreError::corrupt(format!(
+                "the directory has \"{name}\" but no CURRENT"
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -229,10 +229,22 @@ fn a_lost_or_foreign_directory_is_not_written_to() {
     let before = files();
     assert!(matches!(Store::open(directory.path()), Err(StoreError::Corrupt { .. })));
     assert_eq!(files(), before);
-    let file = directory.path().join("file");
+    let foreign = tempfile::tempdir().unwrap();
+    let file = foreign.path().join("file");
     fs::write(&file, "x").unwrap();
+    assert!(matches!(Store::open(foreign.path()), Err(StoreError::Corrupt { .. })));
     assert!(matches!(Store::open(&file), Err(StoreError::Io { .. })));
     assert!(matches!(Store::open(&file.join("below")), Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn an_interrupted_creation_is_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["LOG", "LOCK", "IDENTITY", "MANIFEST-000001", "000001.dbtmp"] {
+        fs::write(directory.path().join(name), "").unwrap();
+    }
+    fill(&Store::open(directory.path()).unwrap());
+    assert_eq!(Store::open(directory.path()).unwrap().generations().unwrap().len(), 2);
 }
 
 #[test]

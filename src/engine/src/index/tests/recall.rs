@@ -134,6 +134,17 @@ fn islands_the_graph_does_not_connect_are_found() {
 }
 
 #[test]
+fn an_answer_is_not_short_because_all_the_graph_proposes_is_dead() {
+    let vectors: Vec<_> = (0..10_000).map(|at| vec![at as f32, 0.0]).collect();
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &vectors);
+    // Too few to be worth a rebuild, and all of them where the search looks.
+    world.delete(id(1), 1, &(0..200).collect::<Vec<_>>()).unwrap();
+    assert_eq!(world.nearest(1, &[0.0, 0.0], 10, 10), (200..210).collect::<Vec<_>>());
+    assert_eq!(world.status(&[id(1)])[0].tombstones, 200);
+}
+
+#[test]
 fn distances_are_exact_and_ordered_for_every_metric() {
     let mut random = Random::new(17);
     let vectors: Vec<_> = (0..4_000).map(|_| random.vector(12)).collect();

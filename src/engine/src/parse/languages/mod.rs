@@ -67,6 +67,11 @@ pub(super) trait Rules: Sync {
         false
     }
 
+    /// Whether a definition of this kind can be the owner of what stands in it.
+    fn holds_others(&self, _kind: NodeKind) -> bool {
+        true
+    }
+
     /// Completes the facts when all definitions are there: the file's documentation, exports.
     fn finish(&self, facts: &mut FileFacts, root: Node<'_>, found: &Found<'_>, source: &str);
 }

@@ -46,6 +46,11 @@ impl Rules for Python {
         true
     }
 
+    /// In `a = b = 1` one assignment stands in the other.
+    fn holds_others(&self, kind: NodeKind) -> bool {
+        is_code(kind) || kind == NodeKind::Class
+    }
+
     fn finish(&self, facts: &mut FileFacts, root: Node<'_>, _found: &Found<'_>, source: &str) {
         facts.doc = first_string(root, source).unwrap_or_default();
     }
@@ -180,10 +185,12 @@ fn first_string(block: Node<'_>, source: &str) -> Option<String> {
 
 /// The text of a statement that is a string and nothing else.
 fn string_statement(statement: Node<'_>, source: &str) -> Option<String> {
-    if statement.kind() != "expression_statement" || statement.named_child_count() != 1 {
-        return None;
-    }
-    let expression = statement.named_child(0)?;
+    let expression = match statement.kind() {
+        "expression_statement" if statement.named_child_count() == 1 => statement.named_child(0)?,
+        // Where an error has swallowed the module, its first string stands bare.
+        "string" => statement,
+        _ => return None,
+    };
     let strings = match expression.kind() {
         "string" => vec![expression],
         "concatenated_string" => {

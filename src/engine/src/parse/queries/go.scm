@@ -27,7 +27,7 @@
 
 ; Constants and variables of the package.
 (source_file
-  (const_declaration (const_spec name: (identifier) @name) @definition.constant) @holder)
+  (const_declaration (const_spec (identifier) @name) @definition.constant) @holder)
 (source_file
   (var_declaration [
     (var_spec name: (identifier) @name) @definition.variable

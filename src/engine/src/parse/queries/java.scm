@@ -31,9 +31,7 @@
 (argument_list) @small
 (array_access) @small
 (array_type) @small
-(binary_expression) @small
 (field_access) @small
-(formal_parameters) @small
 (generic_type) @small
 (import_declaration) @small
 (method_invocation) @small

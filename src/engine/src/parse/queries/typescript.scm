@@ -49,6 +49,11 @@
         (lexical_declaration (variable_declarator name: (identifier) @name) @definition.variable)
         (variable_declaration (variable_declarator name: (identifier) @name) @definition.variable)
       ] @holder)))
+(module
+  body: (statement_block
+    [(lexical_declaration (variable_declarator name: (identifier) @name) @definition.variable)
+     (variable_declaration (variable_declarator name: (identifier) @name) @definition.variable)]
+    @holder))
 (ambient_declaration
   [(lexical_declaration (variable_declarator name: (identifier) @name) @definition.variable)
    (variable_declaration (variable_declarator name: (identifier) @name) @definition.variable)]

@@ -1,0 +1,160 @@
+"""Real source code from package registries, by exact version and checksum."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+
+from report import die, say
+
+HOME = os.environ["ONYX_HOME"]
+DOWNLOADS = os.path.join(HOME, "dl")
+SOURCES = os.path.join(HOME, "src")
+
+# Registry, name, version, SHA-256 of the archive, directories of it that are taken.
+DJANGO = ("pypi", "Django", "5.1.4", "236e023f021f5ce7dee5779de7b286565fdea5f4ab86bae5338e3f7b69896cf0", ["django"])
+NETWORKX = ("pypi", "networkx", "3.4.2", "df5d4365b724cf81b8c6a7312509d0c22386097011ad1abe274afd5e9d3bbc5f", ["networkx"])
+MIXED = [
+    DJANGO,
+    ("crates", "tokio", "1.54.1", "b52fd3255258d26fac7264ab5a76b53c13367136dc011d3d6ad4f8ed070396a3", [""]),
+    ("crates", "regex-automata", "0.4.19", "41d60ef07df457506a0a1a2073112eb4aae5733dbd2813c3da77d1b0fd441158", [""]),
+    ("npm", "effect", "3.10.0", "624f9620d493535bdaff102720f4425be541f94f90be0e356e93af85bdb68799", ["package/src"]),
+    ("npm", "zod", "4.1.5", "6e2edca06e41119ca944ab9d55a7d5b069ec799a0396d274c9ddaf38ab2dd95e", ["package/src"]),
+    ("npm", "three", "0.170.0", "4a608a355dcaba72e0e5383cdc814303f5b6060b43c238cdf6932dceb699238d", ["package/src"]),
+    ("npm", "react-native", "0.72.17", "0f071827845cfd8f0a32baf7f28ad3e98f236979303886cc469d68773232573a",
+     ["package/ReactAndroid/src/main/java"]),
+    ("debian", "golang-google-grpc-dev", "1.33.3-2", "d6f918cc84a7186d5bf08d21bd3b210db5fb68b34887dca2ff89d47ca37b8749",
+     ["usr/share/gocode/src"]),
+    ("debian", "golang-golang-x-tools-dev", "1:0.5.0+ds-1", "d0cf4252c020c3ee79707619f925444779070dc1307cd8af1ed99bc8eaf7b3c5",
+     ["usr/share/gocode/src"]),
+]
+
+
+def fetch(package):
+    """The directory of a package's source, downloaded when it is not there."""
+    registry, name, version, sha256, parts = package
+    target = os.path.join(SOURCES, f"{name}-{version}".replace(":", "_"))
+    if registry == "pypi":
+        target += "-wheel"
+    if os.path.isdir(target):
+        return target
+    say(f"downloading {name} {version} from {registry}")
+    os.makedirs(DOWNLOADS, exist_ok=True)
+    os.makedirs(SOURCES, exist_ok=True)
+    archive = {"pypi": pypi, "npm": npm, "crates": crate, "debian": debian}[registry](name, version)
+    with open(archive, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        die(f"{archive} has the SHA-256 {found}, not {sha256}: delete it and run this again")
+    whole = target + ".whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    shutil.rmtree(target + ".new", ignore_errors=True)
+    unpack(archive, whole)
+    top = os.path.join(whole, f"{name}-{version}") if registry == "crates" else whole
+    for part in parts:
+        shutil.move(os.path.join(top, part), os.path.join(target + ".new", part))
+    shutil.rmtree(whole, ignore_errors=True)
+    readable(target + ".new")
+    os.rename(target + ".new", target)
+    return target
+
+
+def mixed():
+    """One tree of all packages of MIXED."""
+    tree = os.path.join(SOURCES, "mixed")
+    os.makedirs(tree, exist_ok=True)
+    wanted = set()
+    for package in MIXED:
+        source = fetch(package)
+        wanted.add(os.path.basename(source))
+        target = os.path.join(tree, os.path.basename(source))
+        if not os.path.isdir(target):
+            # Hard links: the walk does not follow symbolic ones, and copies take space.
+            shutil.copytree(source, target + ".new", copy_function=os.link, symlinks=True)
+            os.rename(target + ".new", target)
+    for other in set(os.listdir(tree)) - wanted:
+        shutil.rmtree(os.path.join(tree, other))
+    readable(tree)
+    return tree
+
+
+def run(command, what, **options):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, **options)
+    except FileNotFoundError:
+        die(f"{what} needs {command[0]}: install it (Debian: apt-get install {command[0]}) and run this again")
+    if done.returncode != 0:
+        end = " / ".join(done.stderr.strip().splitlines()[-3:])
+        die(f"{what} failed: check the network and the settings of {command[0]}, then run this again ({end})")
+    return done.stdout
+
+
+def pypi(name, version):
+    path = os.path.join(DOWNLOADS, f"{name}-{version}-py3-none-any.whl")
+    if not os.path.exists(path):
+        run([os.environ["ONYX_PYTHON"], "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+             "--only-binary=:all:", "--platform", "any", "--python-version", "3.11", "--dest", DOWNLOADS,
+             f"{name}=={version}"], f"downloading {name} from PyPI")
+        # The index spells names its own way.
+        if not os.path.exists(path):
+            lower = os.path.join(DOWNLOADS, f"{name.lower()}-{version}-py3-none-any.whl")
+            os.rename(lower, path)
+    return path
+
+
+def npm(name, version):
+    path = os.path.join(DOWNLOADS, f"{name}-{version}.tgz")
+    if not os.path.exists(path):
+        run(["npm", "pack", "--silent", "--ignore-scripts", f"{name}@{version}"], f"downloading {name} from npm",
+            cwd=DOWNLOADS)
+    return path
+
+
+def debian(name, version):
+    path = os.path.join(DOWNLOADS, f"{name}_{version.replace(':', '%3a')}_all.deb")
+    if not os.path.exists(path):
+        run(["apt-get", "download", "--quiet", f"{name}={version}"],
+            f"downloading {name} {version}, which Debian 12 has, from Debian", cwd=DOWNLOADS)
+    return path
+
+
+def crate(name, version):
+    """By way of Cargo, as a dependency of an empty package."""
+    work = os.path.join(SOURCES, ".fetch")
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(os.path.join(work, "src"))
+    with open(os.path.join(work, "src", "lib.rs"), "w", encoding="utf-8"):
+        pass
+    with open(os.path.join(work, "Cargo.toml"), "w", encoding="utf-8") as file:
+        file.write(f'[package]\nname = "fetch"\nedition = "2021"\n[workspace]\n[dependencies]\n'
+                   f'{name} = {{ version = "={version}", default-features = false }}\n')
+    listed = json.loads(run(["cargo", "metadata", "--quiet", "--format-version", "1", "--manifest-path",
+                             os.path.join(work, "Cargo.toml")], f"downloading {name} from crates.io"))
+    shutil.rmtree(work)
+    manifest = next(p["manifest_path"] for p in listed["packages"] if p["name"] == name)
+    directory = os.path.dirname(manifest)
+    return directory.replace("/registry/src/", "/registry/cache/") + ".crate"
+
+
+def unpack(archive, directory):
+    if archive.endswith(".whl"):
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(directory)
+    elif archive.endswith(".deb"):
+        run(["dpkg-deb", "--extract", archive, directory], f"unpacking {archive}")
+    else:
+        with tarfile.open(archive, "r:gz") as file:
+            file.extractall(directory, filter="data")
+
+
+def readable(directory):
+    """For the user the server runs as."""
+    for path, _, names in os.walk(directory):
+        os.chmod(path, 0o755)
+        for name in names:
+            full = os.path.join(path, name)
+            if not os.path.islink(full):
+                os.chmod(full, 0o644)
