@@ -59,7 +59,8 @@ demo_start() {
 }
 
 demo_stop() {
-    ! demo_runs || demo_ctl stop --wait --mode fast --silent
+    ! demo_runs || demo_ctl stop --wait --timeout 120 --mode fast --silent ||
+        die "the demo cluster does not stop: look into $DEMO/server.log for what it waits for"
 }
 
 # demo_psql ARGUMENT...: without the user's own psqlrc, so that it looks the same for everybody.

@@ -59,6 +59,7 @@ BEGIN ATOMIC
         SELECT n.id
         FROM onyx.nodes n
         WHERE onyx.semantic_available('onyx.nodes_semantic'::regclass)
+          AND query IS NOT NULL AND n.search_text IS NOT NULL
           AND (search.repo IS NULL
                OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search.repo))
           AND (kinds IS NULL OR n.kind = ANY (kinds))
@@ -101,6 +102,8 @@ BEGIN ATOMIC
            n.search_text OPERATOR(onyx.<=>) (SELECT o.search_text FROM onyx.nodes o WHERE o.id = node)
     FROM (SELECT * FROM onyx.nodes m
           WHERE m.id <> node AND onyx.semantic_available('onyx.nodes_semantic'::regclass)
+            AND m.search_text IS NOT NULL
+            AND EXISTS (SELECT FROM onyx.nodes o WHERE o.id = node AND o.search_text IS NOT NULL)
           ORDER BY m.search_text OPERATOR(onyx.<=>)
                    (SELECT o.search_text FROM onyx.nodes o WHERE o.id = node)
           LIMIT max_results) n

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,7 +40,8 @@ done
 
 struct Base {
     directory: PathBuf,
-    _lifeline: ChildStdin,
+    /// Its standard input is the lifeline, and closes with this program.
+    _watchdog: Child,
 }
 
 /// The directory of everything this test program makes.
@@ -58,7 +59,7 @@ pub fn base_directory() -> &'static Path {
             .expect("a temporary directory")
             .keep();
         install::give_to_server(&directory);
-        let mut watchdog = Command::new("/bin/sh")
+        let watchdog = Command::new("/bin/sh")
             .args(["-c", WATCHDOG, "onyx-test-watchdog"])
             .arg(&directory)
             .stdin(Stdio::piped())
@@ -67,8 +68,7 @@ pub fn base_directory() -> &'static Path {
             .process_group(0)
             .spawn()
             .expect("a watchdog");
-        let lifeline = watchdog.stdin.take().expect("its standard input");
-        Base { directory, _lifeline: lifeline }
+        Base { directory, _watchdog: watchdog }
     });
     &base.directory
 }
@@ -154,12 +154,7 @@ impl Cluster {
     /// # Panics
     /// When it does not start.
     pub fn start(config: Config) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let directory = base_directory().join(format!("c{number}"));
-        fs::create_dir(&directory).expect("a cluster's directory");
-        install::give_to_server(&directory);
-        let cluster = Self { directory, server: Mutex::new(None) };
+        let cluster = Self::without_data();
         let status = install::command("cp")
             .args(["-a", "--reflink=auto"])
             .arg(template())
@@ -173,6 +168,46 @@ impl Cluster {
         }
         cluster.start_again();
         cluster
+    }
+
+    fn without_data() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = base_directory().join(format!("c{number}"));
+        fs::create_dir(&directory).expect("a cluster's directory");
+        install::give_to_server(&directory);
+        Self { directory, server: Mutex::new(None) }
+    }
+
+    /// A physical copy by `pg_basebackup`, not started.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn base_backup(&self) -> Self {
+        let copy = Self::without_data();
+        let output = install::command(install::program("pg_basebackup"))
+            .args(["-U", "postgres", "--checkpoint=fast", "--no-sync", "-h"])
+            .arg(&self.directory)
+            .arg("-D")
+            .arg(copy.data())
+            .output()
+            .expect("pg_basebackup");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        copy.configure("unix_socket_directories", &copy.directory.display().to_string());
+        copy
+    }
+
+    /// A running streaming standby.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn standby(&self) -> Self {
+        let copy = self.base_backup();
+        File::create(copy.data().join("standby.signal")).expect("standby.signal");
+        let conninfo = format!("host={} user=postgres", self.directory.display());
+        copy.configure("primary_conninfo", &conninfo);
+        copy.start_again();
+        copy
     }
 
     /// One with Onyx in its database `postgres` and the engine running.
@@ -238,8 +273,9 @@ impl Cluster {
                     return;
                 }
                 // Processes of a killed postmaster end within moments; it says so until then.
-                Err(_) if self.log()[before..].contains("pre-existing shared memory block")
-                    && begun.elapsed() < PATIENCE =>
+                Err(_)
+                    if self.log()[before..].contains("pre-existing shared memory block")
+                        && begun.elapsed() < PATIENCE =>
                 {
                     std::thread::sleep(Duration::from_millis(100));
                 }
@@ -472,7 +508,8 @@ impl Notices {
 /// When it does not within a minute.
 pub fn wait_for_engine(client: &mut Client) -> i32 {
     eventually("a running engine", PATIENCE, || {
-        let sql = "SELECT pid FROM onyx.stat_engine WHERE state = 'running' AND version IS NOT NULL";
+        let sql =
+            "SELECT pid FROM onyx.stat_engine WHERE state = 'running' AND version IS NOT NULL";
         client.query_opt(sql, &[]).ok().flatten().and_then(|row| row.get::<_, Option<i32>>(0))
     })
 }

@@ -46,10 +46,8 @@ pub fn major_version() -> u32 {
 
 /// Directory of the default model's files.
 pub fn model_directory() -> PathBuf {
-    std::env::var_os("ONYX_MODEL_DIR").map_or_else(
-        || ask("--sharedir").join("onyx/models/all-MiniLM-L6-v2"),
-        PathBuf::from,
-    )
+    std::env::var_os("ONYX_MODEL_DIR")
+        .map_or_else(|| ask("--sharedir").join("onyx/models/all-MiniLM-L6-v2"), PathBuf::from)
 }
 
 /// The installed engine program.

@@ -40,7 +40,9 @@ pub fn nearest(
     let plan = client.explain(&sql);
     let by_index = plan.contains("Order By:");
     assert_ne!(by_index, exact, "another plan than the test is about:\n{plan}");
-    let rows = client.query(&sql, &[]).unwrap_or_else(|e| panic!("{}\nin: {sql}", crate::sql::describe(&e)));
+    let rows = client
+        .query(&sql, &[])
+        .unwrap_or_else(|e| panic!("{}\nin: {sql}", crate::sql::describe(&e)));
     for setting in forced {
         client.run(&format!("RESET {setting}"));
     }

@@ -42,7 +42,8 @@ fn vectors_have_unit_length_and_like_texts_are_near() {
         ),
         "parse the Set-Cookie header"
     );
-    let distance = "SELECT abs((a <=> b) - (onyx.embed(a) <=> onyx.embed(b))) < 1e-6, (a <=> a) < 1e-6,
+    let distance =
+        "SELECT abs((a <=> b) - (onyx.embed(a) <=> onyx.embed(b))) < 1e-6, (a <=> a) < 1e-6,
                     (a <=> NULL::text) IS NULL
              FROM (VALUES ('one text', 'another')) t (a, b)";
     assert_eq!(client.text(distance), "t|t|t", "text distance is the cosine distance");
@@ -50,8 +51,8 @@ fn vectors_have_unit_length_and_like_texts_are_near() {
 
 #[test]
 fn vectors_agree_with_the_reference() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../src/engine/tests/reference/minilm.json");
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../src/engine/tests/reference/minilm.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     // A row a line; PostgreSQL's text has no NUL.
     let text: String =
@@ -116,12 +117,16 @@ fn long_texts_are_cut_before_they_cost() {
     client.run("SELECT onyx.embed('load the model')");
     let begun = Instant::now();
     assert_eq!(
-        client.text("SELECT abs(vector_norm(onyx.embed(repeat('cookie parser ', 75000))) - 1) < 1e-5"),
+        client.text(
+            "SELECT abs(vector_norm(onyx.embed(repeat('cookie parser ', 75000))) - 1) < 1e-5"
+        ),
         "t"
     );
     // One line without a space, and texts of the whole alphabet of the world.
     client.run("SELECT onyx.embed(repeat('x', 1000000))");
-    client.run("SELECT onyx.embed(repeat('日本語🦀é', 50000)), onyx.embed(E'\\t\\n\\r \\u00a0\\u200b')");
+    client.run(
+        "SELECT onyx.embed(repeat('日本語🦀é', 50000)), onyx.embed(E'\\t\\n\\r \\u00a0\\u200b')",
+    );
     println!("{:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(client.one::<bool>(
@@ -150,14 +155,20 @@ fn a_text_is_embedded_once_in_its_life() {
     onyx_pg_test::cluster::wait_for_engine(&mut one);
     let mut again = cluster.connect_to("one");
     assert!(again.one::<bool>(&format!("SELECT v = onyx.embed({texts}) FROM kept")));
-    assert_eq!(again.one::<i64>("SELECT coalesce(sum(tokens), 0)::bigint FROM onyx.stat_embedding"), 0);
+    assert_eq!(
+        again.one::<i64>("SELECT coalesce(sum(tokens), 0)::bigint FROM onyx.stat_embedding"),
+        0
+    );
     drop((one, two, again));
     cluster.stop();
     cluster.start_again();
     let mut again = cluster.connect_to("one");
     onyx_pg_test::cluster::wait_for_engine(&mut again);
     assert!(again.one::<bool>(&format!("SELECT v = onyx.embed({texts}) FROM kept")));
-    assert_eq!(again.one::<i64>("SELECT coalesce(sum(tokens), 0)::bigint FROM onyx.stat_embedding"), 0);
+    assert_eq!(
+        again.one::<i64>("SELECT coalesce(sum(tokens), 0)::bigint FROM onyx.stat_embedding"),
+        0
+    );
     assert_eq!(again.one::<i64>("SELECT embeddings FROM onyx.stat_engine"), 200);
 }
 
@@ -197,11 +208,15 @@ fn what_is_no_model_is_not_registered() {
         (model.clone(), tokenizer.clone(), 385, "385"),
     ];
     for (model, tokenizer, dimensions, named) in cases {
-        let sql = format!("SELECT onyx.register_model('wrong', '{model}', '{tokenizer}', {dimensions})");
+        let sql =
+            format!("SELECT onyx.register_model('wrong', '{model}', '{tokenizer}', {dimensions})");
         let error = client.error(&sql);
         let said = format!("{} {}", error.message(), error.detail().unwrap_or_default());
         println!("{}: {said}", error.code().code());
-        assert!(["58P01", "38000", "22023", "42809"].contains(&error.code().code()), "{sql}\n{error:?}");
+        assert!(
+            ["58P01", "38000", "22023", "42809"].contains(&error.code().code()),
+            "{sql}\n{error:?}"
+        );
         assert!(said.contains(named), "{sql}\n{error:?}");
     }
     for (arguments, code) in [
@@ -243,9 +258,13 @@ fn another_model_is_registered_without_code_and_shares_nothing() {
         "t|f|t|t|t|t"
     );
     client.run("SET onyx.model = 'short'");
-    assert!(client.one::<bool>(&format!("SELECT onyx.embed({long}) = onyx.embed({long}, 'short')")));
+    assert!(
+        client.one::<bool>(&format!("SELECT onyx.embed({long}) = onyx.embed({long}, 'short')"))
+    );
     // Registered again with other properties: other vectors, at once.
-    client.run(&format!("SELECT onyx.register_model('short', '{model}', '{tokenizer}', 384, max_tokens => 32)"));
+    client.run(&format!(
+        "SELECT onyx.register_model('short', '{model}', '{tokenizer}', 384, max_tokens => 32)"
+    ));
     assert!(client.one::<bool>(&format!(
         "SELECT (onyx.embed({long}, 'short') <=> onyx.embed({long}, 'all-MiniLM-L6-v2')) > 1e-6
             AND onyx.embed({long}, 'short') = onyx.embed({long} || 'and bakes bread', 'short')"
@@ -255,7 +274,8 @@ fn another_model_is_registered_without_code_and_shares_nothing() {
         "CREATE ROLE modeller; GRANT ALL ON onyx.models TO modeller;
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA onyx TO modeller; SET ROLE modeller",
     );
-    let error = client.error(&format!("SELECT onyx.register_model('theirs', '{model}', '{tokenizer}', 384)"));
+    let error = client
+        .error(&format!("SELECT onyx.register_model('theirs', '{model}', '{tokenizer}', 384)"));
     assert_eq!(error.code().code(), "42501", "{error:?}");
 }
 
@@ -269,9 +289,15 @@ fn text_indexes_find_by_meaning_and_wait_for_their_embeddings() {
          INSERT INTO notes VALUES (100, 'parse the Set-Cookie header'), (101, NULL)",
     );
     assert!(client.one::<bool>("SELECT onyx.wait_for_embeddings('50 s')"));
-    assert_eq!(client.text("SELECT pending, entries, state FROM onyx.stat_index WHERE indexname = 'notes_note'"), "0|61|ready");
+    assert_eq!(
+        client.text(
+            "SELECT pending, entries, state FROM onyx.stat_index WHERE indexname = 'notes_note'"
+        ),
+        "0|61|ready"
+    );
     client.run("SET enable_seqscan = off");
-    let sql = "SELECT id FROM notes ORDER BY note OPERATOR(onyx.<=>) 'read cookies of a request' LIMIT 1";
+    let sql =
+        "SELECT id FROM notes ORDER BY note OPERATOR(onyx.<=>) 'read cookies of a request' LIMIT 1";
     let plan = client.explain(sql);
     assert!(plan.contains("notes_note"), "{plan}");
     assert_eq!(client.one::<i32>(sql), 100);
@@ -279,7 +305,10 @@ fn text_indexes_find_by_meaning_and_wait_for_their_embeddings() {
 
     // A commit that waits finds its rows at once; the setting is the session's.
     client.run("SET onyx.embed_at_commit = wait; INSERT INTO notes VALUES (102, 'cookies of an HTTP request are read here')");
-    assert_eq!(client.text("SELECT pending FROM onyx.stat_index WHERE indexname = 'notes_note'"), "0");
+    assert_eq!(
+        client.text("SELECT pending FROM onyx.stat_index WHERE indexname = 'notes_note'"),
+        "0"
+    );
     assert_eq!(client.one::<i32>(sql), 102);
     client.run("UPDATE notes SET note = 'bakes rolls' WHERE id = 102");
     assert_eq!(client.one::<i32>(sql), 100);

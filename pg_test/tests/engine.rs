@@ -139,7 +139,8 @@ fn a_kill_during_an_index_build_gives_an_error_or_an_index_that_comes_by_itself(
         (client.text("SELECT state FROM onyx.stat_index WHERE indexname = 't_v'") == "ready")
             .then_some(())
     });
-    let plan = client.explain("SELECT id FROM t ORDER BY v <-> (SELECT v FROM t WHERE id = 77) LIMIT 1");
+    let plan =
+        client.explain("SELECT id FROM t ORDER BY v <-> (SELECT v FROM t WHERE id = 77) LIMIT 1");
     assert!(plan.contains("t_v"), "{plan}");
     assert_eq!(client.one::<i32>(sql), 77);
     assert_eq!(client.text("SELECT * FROM onyx.check_index('t_v')"), "");
@@ -163,7 +164,8 @@ fn cancel_and_timeout_end_a_call_although_the_engine_hangs() {
 
         client.run("SET statement_timeout = '30s'");
         let (error, time) = std::thread::scope(|scope| {
-            let call = scope.spawn(|| (client.error("SELECT onyx.embed('hangs too')"), Instant::now()));
+            let call =
+                scope.spawn(|| (client.error("SELECT onyx.embed('hangs too')"), Instant::now()));
             std::thread::sleep(Duration::from_millis(300));
             let begun = Instant::now();
             assert!(other.one::<bool>(&format!("SELECT pg_cancel_backend({backend})")));
@@ -238,7 +240,11 @@ fn the_engine_ends_with_its_server_however_that_ends() {
         cluster.start_again();
         // The store has no other owner: the new engine opens it and has what the old one wrote.
         assert!(!engines.contains(&cluster.wait_for_engine()));
-        assert_eq!(cluster.connect().one::<i64>("SELECT embeddings FROM onyx.stat_engine"), 1, "{name}");
+        assert_eq!(
+            cluster.connect().one::<i64>("SELECT embeddings FROM onyx.stat_engine"),
+            1,
+            "{name}"
+        );
     }
 }
 
@@ -256,7 +262,10 @@ fn a_hanging_engine_does_not_keep_the_server_from_stopping() {
 
 #[test]
 fn an_engine_that_does_not_start_is_tried_with_patience_and_said_so() {
-    let tree = Tree::of(&[("engine.sh", "#!/bin/sh\necho 'onyx-engine: I am of another world' >&2\nexit 3\n")]);
+    let tree = Tree::of(&[(
+        "engine.sh",
+        "#!/bin/sh\necho 'onyx-engine: I am of another world' >&2\nexit 3\n",
+    )]);
     let cluster = Cluster::start(Config::new().set("onyx.engine_path", "/bin/false"));
     let (mut client, notices) = cluster.connect_hearing("postgres");
     client.run("CREATE EXTENSION onyx CASCADE");
@@ -267,7 +276,10 @@ fn an_engine_that_does_not_start_is_tried_with_patience_and_said_so() {
          INSERT INTO t VALUES (5000, '[5000,0,0]'); ANALYZE t",
     );
     assert!(!notices.take("WARNING").is_empty(), "the index is not built, and nobody says so");
-    assert_eq!(client.column::<i32>("SELECT id FROM t ORDER BY v <-> '[5000,0,0]' LIMIT 2"), [5000, 2000]);
+    assert_eq!(
+        client.column::<i32>("SELECT id FROM t ORDER BY v <-> '[5000,0,0]' LIMIT 2"),
+        [5000, 2000]
+    );
     let status = "SELECT state || ': ' || last_error FROM onyx.stat_engine";
     eventually("the reason", SOON, || {
         client.text(status).contains("backoff: exit code 1").then_some(())
@@ -278,7 +290,8 @@ fn an_engine_that_does_not_start_is_tried_with_patience_and_said_so() {
 
     // Each new path counts at once, without a restart of the server.
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(tree.path("engine.sh"), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    std::fs::set_permissions(tree.path("engine.sh"), std::fs::Permissions::from_mode(0o755))
+        .expect("chmod");
     cluster.set("onyx.engine_path", Some(&tree.path("engine.sh").display().to_string()));
     eventually("the second reason", SOON, || {
         client.text(status).contains("exit code 3").then_some(())
@@ -304,7 +317,10 @@ fn an_engine_that_does_not_start_is_tried_with_patience_and_said_so() {
         (client.text("SELECT DISTINCT state FROM onyx.stat_index") == "ready").then_some(())
     });
     assert!(client.explain("SELECT id FROM t ORDER BY v <-> '[5000,0,0]' LIMIT 2").contains("t_v"));
-    assert_eq!(client.column::<i32>("SELECT id FROM t ORDER BY v <-> '[5000,0,0]' LIMIT 2"), [5000, 2000]);
+    assert_eq!(
+        client.column::<i32>("SELECT id FROM t ORDER BY v <-> '[5000,0,0]' LIMIT 2"),
+        [5000, 2000]
+    );
 }
 
 #[test]

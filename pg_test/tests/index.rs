@@ -24,7 +24,10 @@ fn answers_are_the_exact_ones_under_every_metric() {
         client.run(&format!("CREATE INDEX t_v ON t USING onyx_hnsw (v {class})"));
         let sql = format!("SELECT id FROM t ORDER BY v {operator} '[0.1,0.2,0.3]' LIMIT 10");
         let plan = client.explain(&sql);
-        assert!(plan.contains("Index Scan using t_v"), "{operator} does without its index:\n{plan}");
+        assert!(
+            plan.contains("Index Scan using t_v"),
+            "{operator} does without its index:\n{plan}"
+        );
         let mut sum = 0.0;
         for i in 0..40 {
             let angle = f64::from(i) * 0.7;
@@ -145,7 +148,10 @@ fn rows_in_reused_places_are_found_where_they_are_now() {
         ));
         // ...are taken by others: without this the test would protect nothing.
         let reused: i64 = client
-            .query_one("SELECT count(*) FROM t WHERE id % 3 = 0 AND ctid::text = ANY ($1)", &[&dead])
+            .query_one(
+                "SELECT count(*) FROM t WHERE id % 3 = 0 AND ctid::text = ANY ($1)",
+                &[&dead],
+            )
             .expect("a count")
             .get(0);
         assert!(reused > 100, "{reused} tuple ids reused");
@@ -160,7 +166,9 @@ fn rows_in_reused_places_are_found_where_they_are_now() {
 fn updates_move_rows_and_leave_none_behind() {
     let mut client = cluster().database("updates");
     random_table(&mut client, "t", 3, 1_000, 0.16);
-    client.run("ALTER TABLE t ADD note text; CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)");
+    client.run(
+        "ALTER TABLE t ADD note text; CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)",
+    );
     // Heap-only: the index still names the root of the chain.
     client.run("UPDATE t SET note = 'x' WHERE id % 2 = 0");
     assert_complete(&mut client, "t", "t_v");
@@ -169,7 +177,10 @@ fn updates_move_rows_and_leave_none_behind() {
     client.run("VACUUM t");
     assert_complete(&mut client, "t", "t_v");
     client.run("BEGIN; UPDATE t SET v = '[9,9,9]' WHERE id = 17; ROLLBACK");
-    assert_eq!(nearest(&mut client, "t", "v <-> '[9,9,9]'", 1, true)[0].0, nearest(&mut client, "t", "v <-> '[9,9,9]'", 1, false)[0].0);
+    assert_eq!(
+        nearest(&mut client, "t", "v <-> '[9,9,9]'", 1, true)[0].0,
+        nearest(&mut client, "t", "v <-> '[9,9,9]'", 1, false)[0].0
+    );
     assert_complete(&mut client, "t", "t_v");
 }
 
@@ -257,7 +268,9 @@ fn null_and_zero_vectors_are_left_out_and_disturb_nothing() {
     assert_eq!(nearest(&mut client, "t", "v <-> '[1,0,0]'", 1, false)[0].0, 1002);
     assert_eq!(nearest(&mut client, "t", "v <=> '[1,0,0]'", 1, false)[0].0, 1002);
     assert_eq!(
-        client.text("SELECT indexname, entries FROM onyx.stat_index WHERE tablename = 't' ORDER BY 1"),
+        client.text(
+            "SELECT indexname, entries FROM onyx.stat_index WHERE tablename = 't' ORDER BY 1"
+        ),
         "t_cosine|301\nt_l2|602"
     );
     // Distances to NULL and to no direction are NULL and NaN: there must be rows, and no error.
@@ -265,7 +278,11 @@ fn null_and_zero_vectors_are_left_out_and_disturb_nothing() {
     assert_eq!(client.column::<i32>("SELECT id FROM t ORDER BY v <=> '[0,0,0]' LIMIT 3").len(), 3);
     assert_eq!(client.column::<i32>("SELECT id FROM t ORDER BY v <-> NULL LIMIT 3").len(), 3);
     for index in ["t_l2", "t_cosine"] {
-        assert_eq!(client.text(&format!("SELECT * FROM onyx.check_index('{index}')")), "", "{index}");
+        assert_eq!(
+            client.text(&format!("SELECT * FROM onyx.check_index('{index}')")),
+            "",
+            "{index}"
+        );
     }
 }
 
@@ -293,16 +310,27 @@ fn impossible_definitions_and_queries_are_refused() {
     let mut client = cluster().database("refused");
     client.run("CREATE TABLE t (id int, v vector(3), u vector, w text)");
     let cases = [
-        ("CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops) WITH (m = 16, ef_construction = 31)",
-         "22023", "2 * m"),
+        (
+            "CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops) WITH (m = 16, ef_construction = 31)",
+            "22023",
+            "2 * m",
+        ),
         ("CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops) WITH (m = 1)", "22023", "m"),
         ("CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops) WITH (m = 101)", "22023", "m"),
         ("CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops) WITH (lists = 5)", "22023", "lists"),
-        ("CREATE INDEX ON t USING onyx_hnsw (u vector_l2_ops)", "22023", "does not have dimensions"),
+        (
+            "CREATE INDEX ON t USING onyx_hnsw (u vector_l2_ops)",
+            "22023",
+            "does not have dimensions",
+        ),
         ("CREATE INDEX ON t USING onyx_hnsw (v)", "42704", "operator class"),
         ("CREATE INDEX ON t USING onyx_hnsw (id)", "42704", "operator class"),
         ("CREATE UNIQUE INDEX ON t USING onyx_hnsw (v vector_l2_ops)", "0A000", "unique"),
-        ("CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops, v vector_ip_ops)", "0A000", "multicolumn"),
+        (
+            "CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops, v vector_ip_ops)",
+            "0A000",
+            "multicolumn",
+        ),
         ("CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops) INCLUDE (id)", "0A000", "included"),
     ];
     for (sql, code, message) in cases {
@@ -315,7 +343,10 @@ fn impossible_definitions_and_queries_are_refused() {
          CREATE INDEX ON t USING onyx_hnsw (v vector_l2_ops); SET enable_seqscan = off; ANALYZE t",
     );
     let error = client.error("SELECT id FROM t ORDER BY v <-> '[1,2]' LIMIT 1");
-    assert_eq!((error.code().code(), error.message()), ("22000", "different vector dimensions 3 and 2"));
+    assert_eq!(
+        (error.code().code(), error.message()),
+        ("22000", "different vector dimensions 3 and 2")
+    );
     let error = client.error("INSERT INTO t (v) VALUES ('[1,2]')");
     assert_eq!((error.code().code(), error.message()), ("22000", "expected 3 dimensions, not 2"));
     for wrong in ["t_pkey_missing", "pg_class"] {
@@ -339,7 +370,10 @@ fn partial_and_expression_indexes_cover_what_they_say() {
     assert_eq!(rows[0].0, 5000);
     let plan = client.explain("SELECT id FROM t ORDER BY v <-> '[3,3,3]' LIMIT 5");
     assert!(!plan.contains("t_even"), "{plan}");
-    assert_eq!(client.one::<i64>("SELECT entries FROM onyx.stat_index WHERE indexname = 't_even'"), 1001);
+    assert_eq!(
+        client.one::<i64>("SELECT entries FROM onyx.stat_index WHERE indexname = 't_even'"),
+        1001
+    );
     assert_eq!(client.text("SELECT * FROM onyx.check_index('t_even')"), "");
 
     client.run(
@@ -389,7 +423,10 @@ fn cursors_laterals_joins_and_prepared_statements_answer_as_without_index() {
          PREPARE p (vector) AS SELECT id FROM t ORDER BY v <-> $1 LIMIT 10",
     );
     assert!(client.explain("EXECUTE p('[0.5,0.5,0.5]')").contains("t_v"));
-    assert_eq!(client.text("EXECUTE p('[0.5,0.5,0.5]')"), exact[..10].iter().map(i32::to_string).collect::<Vec<_>>().join("\n"));
+    assert_eq!(
+        client.text("EXECUTE p('[0.5,0.5,0.5]')"),
+        exact[..10].iter().map(i32::to_string).collect::<Vec<_>>().join("\n")
+    );
     assert_eq!(client.text("EXECUTE p(NULL)").lines().count(), 10);
 }
 
@@ -444,7 +481,13 @@ fn ddl_on_index_and_table() {
     assert_eq!(nearest(&mut client, "t", "v <-> '[1,1,1]'", 5, false).len(), 1);
     client.run("BEGIN; CREATE TABLE u (id int, v vector(3)); INSERT INTO u SELECT i, ARRAY[i,0,0]::vector FROM generate_series(1, 50) i;
                 CREATE INDEX u_v ON u USING onyx_hnsw (v vector_l2_ops); INSERT INTO u VALUES (51, '[51,0,0]')");
-    assert_eq!(nearest(&mut client, "u", "v <-> '[51,0,0]'", 2, false).iter().map(|r| r.0).collect::<Vec<_>>(), [51, 50]);
+    assert_eq!(
+        nearest(&mut client, "u", "v <-> '[51,0,0]'", 2, false)
+            .iter()
+            .map(|r| r.0)
+            .collect::<Vec<_>>(),
+        [51, 50]
+    );
     client.run("COMMIT");
     assert_complete(&mut client, "u", "u_v");
 }

@@ -119,7 +119,8 @@ fn a_plan_from_before_the_failure_still_answers_exactly() {
     // Killed: it falls back to the heap.
     cluster.disable_engine();
     client.run("SET jit = off");
-    let plan = client.text("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE p('[0.3,0.3,0.3]')");
+    let plan = client
+        .text("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE p('[0.3,0.3,0.3]')");
     println!("{plan}");
     assert_eq!(client.text("EXECUTE p('[0.3,0.3,0.3]')"), exact);
     let all = client.text("EXECUTE every('[0.3,0.3,0.3]')");
@@ -194,7 +195,10 @@ fn after_a_crash_committed_rows_are_found_and_uncommitted_ones_are_not() {
             "INSERT INTO t SELECT {base} + 3000 + i, ARRAY[-3 - {round}, i / 100.0, 0]::vector FROM generate_series(1, 300) i"
         ));
         wait_until_ready(&mut client);
-        assert_eq!(client.one::<i32>("SELECT id FROM t ORDER BY v <-> '[7,7,7]', id DESC LIMIT 1"), base + 900);
+        assert_eq!(
+            client.one::<i32>("SELECT id FROM t ORDER BY v <-> '[7,7,7]', id DESC LIMIT 1"),
+            base + 900
+        );
         assert_complete(&mut client, "t", "t_v");
         client.run("VACUUM t");
         assert_complete(&mut client, "t", "t_v");
@@ -238,7 +242,11 @@ fn a_crash_in_the_middle_of_writes_leaves_index_and_table_equal() {
         let mut client = cluster.connect();
         wait_until_ready(&mut client);
         for id in committed {
-            assert_eq!(client.one::<i64>(&format!("SELECT count(*) FROM t WHERE id = {id}")), 1, "a committed row is lost");
+            assert_eq!(
+                client.one::<i64>(&format!("SELECT count(*) FROM t WHERE id = {id}")),
+                1,
+                "a committed row is lost"
+            );
         }
         assert_complete(&mut client, "t", "t_v");
     }
@@ -283,7 +291,10 @@ fn a_storm_of_engine_kills_costs_no_row_and_no_session() {
                 while !stop.load(Ordering::Relaxed) {
                     id += 1;
                     // Neither writes nor exact answers need the engine.
-                    client.run(&format!("INSERT INTO t VALUES ({id}, '[{writer}5,{},9]')", id % 1_000));
+                    client.run(&format!(
+                        "INSERT INTO t VALUES ({id}, '[{writer}5,{},9]')",
+                        id % 1_000
+                    ));
                     let found: i32 = client.one(&format!(
                         "SELECT id FROM t ORDER BY v <-> '[{writer}5,{},9]' LIMIT 1",
                         id % 1_000

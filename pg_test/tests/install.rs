@@ -10,7 +10,12 @@ use std::time::Duration;
 fn smoke_create_use_and_drop_the_extension() {
     let cluster = Cluster::start(Config::new());
     let mut client = cluster.database("smoke");
-    assert_eq!(client.column::<String>("SELECT extname FROM pg_extension WHERE extname IN ('onyx', 'vector') ORDER BY 1"), ["onyx", "vector"]);
+    assert_eq!(
+        client.column::<String>(
+            "SELECT extname FROM pg_extension WHERE extname IN ('onyx', 'vector') ORDER BY 1"
+        ),
+        ["onyx", "vector"]
+    );
     assert_eq!(client.one::<i32>("SELECT vector_dims(onyx.embed('parse a cookie'))"), 384);
     client.run(
         "CREATE TABLE items (id int, v vector(2));
@@ -84,7 +89,10 @@ fn everything_is_documented_and_safe_in_the_catalog() {
          ORDER BY 1",
     );
     assert_eq!(silent, "", "no COMMENT on these");
-    assert_ne!(client.text("SELECT obj_description(oid) FROM pg_extension WHERE extname = 'onyx'"), "");
+    assert_ne!(
+        client.text("SELECT obj_description(oid) FROM pg_extension WHERE extname = 'onyx'"),
+        ""
+    );
 
     let unsafe_functions = client.text(
         "SELECT p.oid::regprocedure FROM pg_proc p
@@ -185,7 +193,9 @@ fn smoke_dump_and_restore_keep_what_was_ingested() {
         copy.text("SELECT name FROM onyx.search('where is a cookie parsed?', 1)"),
         "parse_cookie"
     );
-    assert!(copy.explain("SELECT id FROM items ORDER BY v <-> '[5,0]' LIMIT 1").contains("items_v"));
+    assert!(
+        copy.explain("SELECT id FROM items ORDER BY v <-> '[5,0]' LIMIT 1").contains("items_v")
+    );
     assert_eq!(copy.text("SELECT * FROM onyx.check_index('items_v')"), "");
 }
 
@@ -217,6 +227,8 @@ fn a_database_copied_from_a_template_answers_and_gets_its_own_generations() {
     });
     let generations = "SELECT generation FROM onyx.stat_index WHERE indexname = 'items_v'";
     assert_ne!(copy.text(generations), original.text(generations));
-    assert!(copy.explain("SELECT id FROM items ORDER BY v <-> '[5,0]' LIMIT 1").contains("items_v"));
+    assert!(
+        copy.explain("SELECT id FROM items ORDER BY v <-> '[5,0]' LIMIT 1").contains("items_v")
+    );
     assert_eq!(copy.text("SELECT * FROM onyx.check_index('items_v')"), "");
 }

@@ -14,7 +14,9 @@ fn prepared() -> Cluster {
     let cluster = Cluster::ready();
     let mut client = cluster.connect();
     random_table(&mut client, "t", 3, 1_500, 0.4);
-    client.run("CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops); SELECT onyx.embed('a text')");
+    client.run(
+        "CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops); SELECT onyx.embed('a text')",
+    );
     cluster
 }
 
@@ -111,7 +113,9 @@ fn a_store_put_back_from_yesterday_is_not_believed() {
     let mut client = cluster.connect();
     client.run("INSERT INTO t VALUES (9001, '[3,3,3]'); DELETE FROM t WHERE id <= 500");
     client.run("VACUUM t");
-    client.run("INSERT INTO t SELECT i, ARRAY[2, i / 1000.0, 0]::vector FROM generate_series(1, 500) i");
+    client.run(
+        "INSERT INTO t SELECT i, ARRAY[2, i / 1000.0, 0]::vector FROM generate_series(1, 500) i",
+    );
     assert_complete(&mut client, "t", "t_v");
     drop(client);
     cluster.stop();
@@ -136,7 +140,11 @@ fn checkpoint_store_makes_a_copy_that_serves() {
     let mut client = cluster.connect();
     client.run(&format!("SELECT onyx.checkpoint_store('{}')", copy.display()));
     let error = client.error(&format!("SELECT onyx.checkpoint_store('{}')", copy.display()));
-    assert!(error.message().contains("store-copy") || error.detail().is_some_and(|d| d.contains("store-copy")), "{error:?}");
+    assert!(
+        error.message().contains("store-copy")
+            || error.detail().is_some_and(|d| d.contains("store-copy")),
+        "{error:?}"
+    );
     client.run("CREATE ROLE somebody; SET ROLE somebody");
     assert_eq!(client.error("SELECT onyx.checkpoint_store('/tmp/x')").code().code(), "42501");
     drop(client);
@@ -159,7 +167,8 @@ impl SmallDisk {
             return None;
         }
         fs::create_dir(&path).expect("a mount point");
-        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size},mode=0777"), "onyx-test"], &path);
+        let mounted =
+            mount(&["-t", "tmpfs", "-o", &format!("size={size},mode=0777"), "onyx-test"], &path);
         mounted.then_some(Self(path))
     }
 
@@ -189,11 +198,14 @@ impl Drop for SmallDisk {
 fn a_full_disk_for_the_store_stops_no_write_and_loses_nothing() {
     let path = onyx_pg_test::cluster::base_directory().join("disk");
     let Some(disk) = SmallDisk::new(path.clone(), "200M") else {
-        println!("SKIPPED: only root can mount a small file system, and only where mounts are allowed");
+        println!(
+            "SKIPPED: only root can mount a small file system, and only where mounts are allowed"
+        );
         return;
     };
     let store = path.join("store");
-    let cluster = Cluster::start(Config::new().set("onyx.store_path", &store.display().to_string()));
+    let cluster =
+        Cluster::start(Config::new().set("onyx.store_path", &store.display().to_string()));
     let mut client = cluster.connect();
     client.run(
         "CREATE EXTENSION onyx CASCADE;
@@ -212,8 +224,12 @@ fn a_full_disk_for_the_store_stops_no_write_and_loses_nothing() {
         ));
         rows += 500;
     }
-    println!("full after {rows} rows: {}", client.text("SELECT indexname, state, reason FROM onyx.stat_index"));
-    client.run("INSERT INTO t SELECT 100000, v FROM t WHERE id = 500; DELETE FROM t WHERE id = 500");
+    println!(
+        "full after {rows} rows: {}",
+        client.text("SELECT indexname, state, reason FROM onyx.stat_index")
+    );
+    client
+        .run("INSERT INTO t SELECT 100000, v FROM t WHERE id = 500; DELETE FROM t WHERE id = 500");
     assert_eq!(client.one::<i64>("SELECT count(*) FROM t"), rows);
     let nearest = "SELECT id FROM t ORDER BY v <-> (SELECT v FROM t WHERE id = 100000) LIMIT 1";
     assert_eq!(client.one::<i32>(nearest), 100_000);

@@ -104,15 +104,8 @@ fn java() {
     check("Shapes.java");
 }
 
-const FIXTURES: [&str; 7] = [
-    "shapes.rs",
-    "shapes.py",
-    "shapes.js",
-    "shapes.ts",
-    "shapes.tsx",
-    "shapes.go",
-    "Shapes.java",
-];
+const FIXTURES: [&str; 7] =
+    ["shapes.rs", "shapes.py", "shapes.js", "shapes.ts", "shapes.tsx", "shapes.go", "Shapes.java"];
 
 /// Spans are those of the text: names are inside, lines count from the bytes, hashes are of the bytes,
 /// owners come first and are around what they own.
@@ -159,9 +152,9 @@ fn line_ends_and_byte_order_marks_change_nothing_else() {
     for name in FIXTURES {
         let (source, file) = read(name);
         // A `#!` line is one at the very beginning only.
-        let source = source.strip_prefix("#!").map_or(source.as_str(), |rest| {
-            rest.split_once('\n').map_or("", |(_, rest)| rest)
-        });
+        let source = source
+            .strip_prefix("#!")
+            .map_or(source.as_str(), |rest| rest.split_once('\n').map_or("", |(_, rest)| rest));
         let language = Language::from_path(name).unwrap();
         let again = |bytes: &[u8]| {
             parse_file(name, language, bytes, &Limits::default(), &|| false).unwrap()

@@ -67,8 +67,7 @@ fn deep_definitions_are_cut_at_the_limit() {
             assert_eq!(definition.parent, i.checked_sub(1).map(|p| p as u32), "{language:?}");
             assert!(definition.qualified_name.len() <= 1_000);
         }
-        let too_deep: Vec<_> =
-            notices.iter().filter(|n| n.reason == SkipReason::TooDeep).collect();
+        let too_deep: Vec<_> = notices.iter().filter(|n| n.reason == SkipReason::TooDeep).collect();
         assert_eq!(too_deep.len(), 1, "{language:?}");
         assert!(too_deep[0].detail.contains("100"), "{}", too_deep[0].detail);
     }
@@ -195,9 +194,14 @@ fn an_open_bracket_does_not_swallow_the_file() {
     let cases = [
         (
             Language::Python,
-            "'''Doc.'''\nclass A:\n    def m(self): pass\n    def (:\n        pass\n    def n(self): pass\n\
-             x = foo(1,\n\ndef last(): pass\n",
+            "'''Doc.'''\nclass A:\n    def m(self): pass\n    def (:\n        pass\n\n    def n(self): pass\n\n\
+             def last(): pass\n",
             "A A.m A.n last",
+        ),
+        (
+            Language::Python,
+            "'''Doc.'''\nclass A:\n    def m(self): pass\n\nx = foo(1,\n\ndef last(): pass\n",
+            "A A.m last",
         ),
         (
             Language::Rust,

@@ -14,6 +14,7 @@ const ENTRY_OPERATORS: f64 = 20.0;
 
 /// Estimates a scan. Without an ordering the index cannot be used at all; with one it never selects
 /// anything: filters are applied to what it returns.
+#[expect(clippy::too_many_arguments, reason = "PostgreSQL's signature")]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn amcostestimate(
     _root: *mut pg_sys::PlannerInfo,

@@ -12,6 +12,7 @@ use crate::error::{Error, OrRaise};
 use crate::xact;
 
 /// Inserts a row's entry. It reaches the engine with the batch, before the transaction commits.
+#[expect(clippy::too_many_arguments, reason = "PostgreSQL's signature")]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn aminsert(
     index: pg_sys::Relation,

@@ -46,11 +46,10 @@ fn indexes() -> Vec<pg_sys::Oid> {
     let query = "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_am a ON a.oid = c.relam
                  WHERE a.amname = 'onyx_hnsw' AND c.relkind = 'i' AND c.relpersistence <> 't'
                  ORDER BY pg_catalog.random()";
-    let found: Result<Vec<pg_sys::Oid>, spi::Error> = Spi::connect(|client| {
+    let found: Result<Vec<_>, spi::Error> = Spi::connect(|client| {
         client
             .select(query, None, &[])?
-            .map(|row| Ok(row.get::<pg_sys::Oid>(1)?))
-            .filter_map(|r: Result<_, spi::Error>| r.transpose())
+            .filter_map(|row| row.get::<pg_sys::Oid>(1).transpose())
             .collect()
     });
     found.unwrap_or_default()

@@ -78,7 +78,14 @@ fn ingest_file(
 #[pg_extern(sql = false)]
 fn forget(repo: Option<&str>, path: Option<&str>) -> i64 {
     let Some(repo) = repo else { return 0 };
+    prevent_in_read_only(c"onyx.forget()");
     rows::forget(repo, path).or_raise()
+}
+
+/// Raises on a standby and in a read-only transaction, before anything is tried.
+fn prevent_in_read_only(command: &std::ffi::CStr) {
+    // SAFETY: a NUL-terminated name; reads the transaction's state.
+    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) };
 }
 
 fn require_utf8() -> Result<(), Error> {
@@ -93,6 +100,7 @@ fn require_utf8() -> Result<(), Error> {
 }
 
 fn file(repo: &str, path: &str, content: &[u8], language: Option<&str>) -> Result<Summary, Error> {
+    prevent_in_read_only(c"onyx.ingest_file()");
     require_utf8()?;
     check_path(path)?;
     let begun = Instant::now();
@@ -159,6 +167,7 @@ fn directory(
     include: Vec<String>,
     exclude: Vec<String>,
 ) -> Result<Summary, Error> {
+    prevent_in_read_only(c"onyx.ingest_directory()");
     require_utf8()?;
     model::require_role(
         pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES),

@@ -114,10 +114,14 @@ mod tests {
     #[test]
     fn decodes_utf16_of_both_orders() {
         let text = "x = '日本🦀'\n";
-        let le: Vec<u8> =
-            [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        let be: Vec<u8> =
-            [0xfe, 0xff].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect();
+        let le: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(text.encode_utf16().flat_map(u16::to_le_bytes))
+            .collect();
+        let be: Vec<u8> = [0xfe, 0xff]
+            .into_iter()
+            .chain(text.encode_utf16().flat_map(u16::to_be_bytes))
+            .collect();
         for (bytes, name) in [(le, "UTF-16LE"), (be, "UTF-16BE")] {
             let (decoded, notice) = decode(&bytes).unwrap();
             assert_eq!(decoded, text);

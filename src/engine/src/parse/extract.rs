@@ -136,8 +136,7 @@ impl<'a, 't> Sweep<'a, 't> {
             outer = wrapper;
         }
         let rules = self.rules;
-        let lead =
-            self.found.prelude.before(outer.start_byte(), self.source, |c| rules.comment(c));
+        let lead = self.found.prelude.before(outer.start_byte(), self.source, |c| rules.comment(c));
         let text = self.source.get(outer.byte_range()).unwrap_or_default();
         let end = outer.start_byte() + text.trim_ascii_end().len();
         Placed { candidate, outer, start: lead.start, end, doc: lead.doc }
@@ -199,8 +198,7 @@ impl<'a, 't> Sweep<'a, 't> {
             doc = self.found.prelude.after(place.end, self.source, |c| self.rules.comment(c));
         }
         let end = details.signature_end.or(body.map(|body| body.start_byte()));
-        let parts =
-            Parts { kind: details.kind, node, outer: place.outer, holder, name_start, end };
+        let parts = Parts { kind: details.kind, node, outer: place.outer, holder, name_start, end };
         let signature = signature(&parts, self.found, self.source);
         let bytes = self.source.as_bytes().get(place.start..place.end).unwrap_or_default();
         let mut hash = [0; 16];

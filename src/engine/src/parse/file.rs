@@ -4,12 +4,12 @@ use onyx_protocol::facts::Language;
 use onyx_protocol::ingest::{Notice, ParsedFile, SkipReason};
 use sha2::{Digest, Sha256};
 
+use super::Limits;
 use super::decode::decode;
 use super::extract::parse;
 use super::generated::generated;
 use super::module_name::module_name;
 use super::search_text::search_text;
-use super::Limits;
 
 /// Decodes, parses and places one file. Err when it is left out whole: too large, binary, generated,
 /// too slow, cancelled. Positions in the facts refer to the decoded text, which is the file itself
@@ -98,7 +98,8 @@ mod tests {
         let limits = Limits { max_bytes: 8, ..Limits::default() };
         let large = parse_file("a.rs", Language::Rust, b"fn f() {}", &limits, &|| false);
         assert_eq!(large.unwrap_err().reason, SkipReason::TooLarge);
-        let cancelled = parse_file("a.rs", Language::Rust, b"fn f() {}", &Limits::default(), &|| true);
+        let cancelled =
+            parse_file("a.rs", Language::Rust, b"fn f() {}", &Limits::default(), &|| true);
         assert_eq!(cancelled.unwrap_err().reason, SkipReason::Timeout);
     }
 }

@@ -119,11 +119,9 @@ pub(super) fn grammar(language: Language) -> &'static Grammar {
 
 fn compile(language: Language) -> Grammar {
     let (tables, text, rules): (tree_sitter::Language, &str, &'static dyn Rules) = match language {
-        Language::Rust => (
-            tree_sitter_rust::LANGUAGE.into(),
-            include_str!("queries/rust.scm"),
-            &rust::Rust,
-        ),
+        Language::Rust => {
+            (tree_sitter_rust::LANGUAGE.into(), include_str!("queries/rust.scm"), &rust::Rust)
+        }
         Language::Python => (
             tree_sitter_python::LANGUAGE.into(),
             include_str!("queries/python.scm"),
@@ -144,9 +142,7 @@ fn compile(language: Language) -> Grammar {
             concat!(include_str!("queries/ecmascript.scm"), include_str!("queries/typescript.scm")),
             &ecmascript::EcmaScript,
         ),
-        Language::Go => {
-            (tree_sitter_go::LANGUAGE.into(), include_str!("queries/go.scm"), &go::Go)
-        }
+        Language::Go => (tree_sitter_go::LANGUAGE.into(), include_str!("queries/go.scm"), &go::Go),
         Language::Java => {
             (tree_sitter_java::LANGUAGE.into(), include_str!("queries/java.scm"), &java::Java)
         }

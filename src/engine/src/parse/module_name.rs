@@ -31,7 +31,9 @@ pub fn module_name(language: Language, path: &str, facts: &FileFacts) -> String 
 fn rust(directories: &[&str], stem: &str) -> String {
     let src = directories.iter().rposition(|&part| part == "src");
     let mut names: Vec<&str> = match src {
-        Some(src) => std::iter::once("crate").chain(directories[src + 1..].iter().copied()).collect(),
+        Some(src) => {
+            std::iter::once("crate").chain(directories[src + 1..].iter().copied()).collect()
+        }
         None => directories.to_vec(),
     };
     let is_root = matches!(stem, "lib" | "main") && names.len() < 2;
@@ -127,7 +129,10 @@ mod tests {
         assert_eq!(name(Language::Go, "command.go", "cobra"), "cobra");
         assert_eq!(name(Language::Go, "cmd/tool/main.go", "main"), "cmd/tool/main");
         assert_eq!(name(Language::Go, "broken/x.go", ""), "broken");
-        assert_eq!(name(Language::Java, "src/main/java/org/slf4j/A.java", "org.slf4j"), "org.slf4j");
+        assert_eq!(
+            name(Language::Java, "src/main/java/org/slf4j/A.java", "org.slf4j"),
+            "org.slf4j"
+        );
         assert_eq!(name(Language::Java, "A.java", ""), "");
     }
 }

@@ -27,7 +27,7 @@ struct Errors {
     first_line: Option<usize>,
     /// Bytes in error nodes.
     bytes: usize,
-    /// For each error node of several lines the rows that look broken, from 0.
+    /// For each error node that may have swallowed a definition the rows that look broken, from 0.
     broken: Vec<Vec<usize>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn tree_of_broken(
     if !first.root_node().has_error() {
         return Ok((first, None));
     }
-    let errors = errors(first.root_node());
+    let errors = errors(first.root_node(), source);
     let notice = notice(&errors);
     if errors.broken.is_empty() || source.len() > MAX_BYTES {
         return Ok((first, notice));
@@ -95,7 +95,7 @@ fn improve(
             }
             let Some((blanked, bytes)) = without_row(&text, row) else { continue };
             let Ok(tree) = tree(grammar, &blanked, watch) else { return improved };
-            let mut errors = errors(tree.root_node());
+            let mut errors = errors(tree.root_node(), &blanked);
             errors.bytes += bytes;
             let Some(worth) = worth(grammar, &tree, source, &errors, watch) else {
                 return improved;
@@ -132,7 +132,7 @@ fn without_row(text: &str, row: usize) -> Option<(String, usize)> {
 }
 
 /// Goes over the nodes that have errors, without recursion.
-fn errors(root: Node<'_>) -> Errors {
+fn errors(root: Node<'_>, source: &str) -> Errors {
     let mut errors = Errors::default();
     let mut cursor = root.walk();
     'tree: loop {
@@ -142,7 +142,8 @@ fn errors(root: Node<'_>) -> Errors {
             errors.count += 1;
             errors.first_line.get_or_insert(row + 1);
             errors.bytes += node.end_byte() - node.start_byte();
-            if node.end_position().row > row {
+            let swallowed = source.get(node.byte_range()).unwrap_or_default().lines().skip(1);
+            if swallowed.into_iter().any(looks_like_a_definition) {
                 errors.broken.push(broken_rows(node));
             }
         } else if node.has_error() && cursor.goto_first_child() {
@@ -155,6 +156,42 @@ fn errors(root: Node<'_>) -> Errors {
         }
     }
     errors
+}
+
+/// Whether a line in an error could begin a definition in any of the languages: most errors are small
+/// and swallow none.
+fn looks_like_a_definition(line: &str) -> bool {
+    const WORDS: [&str; 26] = [
+        "abstract",
+        "async",
+        "class",
+        "const",
+        "declare",
+        "def",
+        "enum",
+        "export",
+        "fn",
+        "func",
+        "function",
+        "impl",
+        "interface",
+        "let",
+        "mod",
+        "namespace",
+        "private",
+        "protected",
+        "pub",
+        "public",
+        "static",
+        "struct",
+        "trait",
+        "type",
+        "union",
+        "var",
+    ];
+    let line = line.trim();
+    let word = line.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    WORDS.contains(&word) || line.contains('(') && line.ends_with(['{', '}'])
 }
 
 /// The first row, and those of children that are no whole constructs: tokens, names alone, errors.

@@ -75,10 +75,7 @@ fn shared_end(holder: Node<'_>, kind: &str) -> usize {
 }
 
 fn has_value(kind: NodeKind) -> bool {
-    matches!(
-        kind,
-        NodeKind::Constant | NodeKind::Variable | NodeKind::Field | NodeKind::EnumMember
-    )
+    matches!(kind, NodeKind::Constant | NodeKind::Variable | NodeKind::Field | NodeKind::EnumMember)
 }
 
 fn value(node: Node<'_>) -> Option<Node<'_>> {

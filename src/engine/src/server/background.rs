@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use onyx_protocol::{ErrorKind, WireError};
 
-use super::Engine;
 use super::cache::store_key;
+use super::{Engine, startup};
 use crate::embed::Priority;
 use crate::index::PendingBatch;
 use crate::store::TextHash;
@@ -52,7 +52,11 @@ pub fn start(engine: &Arc<Engine>) -> io::Result<()> {
             }
             match engine.indexes.next_pending(BATCH) {
                 Ok(Some(batch)) => {
-                    if let Err(error) = embed(&engine, &batch) {
+                    let embedded = embed(&engine, &batch);
+                    if engine.store.failed() {
+                        startup::give_up();
+                    }
+                    if let Err(error) = embedded {
                         log::warn!(
                             "could not embed {} texts with model \"{}\": {error}",
                             batch.texts.len(),
@@ -76,8 +80,7 @@ pub fn start(engine: &Arc<Engine>) -> io::Result<()> {
 
 fn embed(engine: &Engine, batch: &PendingBatch) -> Result<(), WireError> {
     let texts: Vec<String> = batch.texts.iter().map(|(_, text)| text.clone()).collect();
-    let embedded =
-        engine.embedder.embed(&batch.spec, &texts, Priority::Background, &|| false)?;
+    let embedded = engine.embedder.embed(&batch.spec, &texts, Priority::Background, &|| false)?;
     if store_key(embedded.model) != batch.model {
         // The files behind the name were replaced: these texts were queued for a model that is not
         // there any more. They stay queued, and the index says what it waits for.

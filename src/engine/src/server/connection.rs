@@ -16,7 +16,7 @@ use onyx_protocol::frame::{self, FrameKind};
 use onyx_protocol::message::{Hello, Item, Request, Welcome};
 use onyx_protocol::{ErrorKind, PROTOCOL_VERSION, WireError, codec};
 
-use super::{Engine, dispatch};
+use super::{Engine, dispatch, startup};
 use crate::store::lock;
 
 /// Requests a client may send ahead; further ones wait in its socket.
@@ -140,6 +140,9 @@ fn work(engine: &Engine, stream: &UnixStream, cancels: &Cancels, requests: &Rece
             return;
         }
         let answered = answer(engine, stream, cancels, id, &payload, received);
+        if engine.store.failed() {
+            startup::give_up();
+        }
         lock(&cancels.requests).remove(&id);
         if answered.is_err() {
             return;

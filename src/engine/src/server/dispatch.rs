@@ -137,8 +137,7 @@ fn parse_file(
             .hint(format!("Give the language; there are {}.", known()))
         })?,
     };
-    match parse::parse_file(path, language, content, &engine.parse_limits(), &|| call.cancelled())
-    {
+    match parse::parse_file(path, language, content, &engine.parse_limits(), &|| call.cancelled()) {
         Ok(parsed) => Ok(Response::Parsed(Box::new(parsed))),
         Err(notice) => Ok(Response::Skipped(notice)),
     }
@@ -174,9 +173,9 @@ fn search(
                     "a text cannot be searched in an index of vectors",
                 ));
             };
-            let embedded = engine.embedder.embed(spec, &[text], Priority::Interactive, &|| {
-                call.cancelled()
-            })?;
+            let embedded = engine
+                .embedder
+                .embed(spec, &[text], Priority::Interactive, &|| call.cancelled())?;
             if engine.indexes.model(generation) != Some(store_key(embedded.model)) {
                 return Err(WireError::new(
                     ErrorKind::GenerationUnusable,

@@ -55,8 +55,7 @@ impl Engine {
         settings: Settings,
     ) -> Arc<Self> {
         let cache = Arc::new(cache::StoreCache(Arc::clone(&store)));
-        let embedder =
-            Arc::new(Embedder::new(onnxruntime, settings.embed_threads as usize, cache));
+        let embedder = Arc::new(Embedder::new(onnxruntime, settings.embed_threads as usize, cache));
         Arc::new(Self {
             store,
             indexes,

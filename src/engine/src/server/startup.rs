@@ -22,7 +22,9 @@ const STORE_WAIT: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Standard input did not carry a supervisor's message.
-    #[error("standard input does not carry a supervisor's message ({0}); the engine is started by PostgreSQL only")]
+    #[error(
+        "standard input does not carry a supervisor's message ({0}); the engine is started by PostgreSQL only"
+    )]
     Startup(String),
     /// Supervisor and engine do not fit.
     #[error("engine {engine} cannot serve extension {extension}; install both of one version")]
@@ -101,6 +103,14 @@ pub fn run() -> Result<(), RunError> {
 
 fn failed(error: WireError) -> RunError {
     RunError::Store { error }
+}
+
+/// Ends the engine because the store has refused a write: it refuses every further one until it is
+/// opened again, which the supervisor's next start does.
+pub fn give_up() -> ! {
+    log::error!("the store could not be written; the engine starts again");
+    // SAFETY: as in `main`. What was acknowledged was written before the failure.
+    unsafe { libc::_exit(1) }
 }
 
 /// Follows the supervisor until it lets go.
@@ -188,7 +198,13 @@ fn init_log(name: &str) {
         .filter_module("ort", log::LevelFilter::Warn)
         .filter_module("hnsw_rs", log::LevelFilter::Warn)
         .format(|out, record| {
-            writeln!(out, "onyx-engine[{}] {}: {}", std::process::id(), record.level(), record.args())
+            writeln!(
+                out,
+                "onyx-engine[{}] {}: {}",
+                std::process::id(),
+                record.level(),
+                record.args()
+            )
         })
         .init();
     log::set_max_level(level(name));

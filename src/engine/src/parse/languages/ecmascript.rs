@@ -21,9 +21,7 @@ impl Rules for EcmaScript {
             "variable_declarator" => variable(site)?,
             "class" => class_expression(site)?,
             "required_parameter" | "optional_parameter" => parameter_property(site)?,
-            "export_statement" => {
-                Details::new(site.kind, default_name(site), Visibility::Public)
-            }
+            "export_statement" => Details::new(site.kind, default_name(site), Visibility::Public),
             _ => member_or_declaration(site)?,
         };
         details.attributes = attributes(site, &details);
@@ -32,8 +30,22 @@ impl Rules for EcmaScript {
 
     fn comment(&self, text: &str) -> CommentKind {
         const TOOLS: [&str; 16] = [
-            "eslint", "@ts-", "prettier", "istanbul", "c8 ", "v8 ", "jshint", "jslint", "tslint",
-            "biome", "global ", "globals ", "#region", "#endregion", "<reference", "@preserve",
+            "eslint",
+            "@ts-",
+            "prettier",
+            "istanbul",
+            "c8 ",
+            "v8 ",
+            "jshint",
+            "jslint",
+            "tslint",
+            "biome",
+            "global ",
+            "globals ",
+            "#region",
+            "#endregion",
+            "<reference",
+            "@preserve",
         ];
         let bare = text.trim_start_matches(['/', '*', '!']).trim_start();
         if TOOLS.iter().any(|tool| bare.starts_with(tool)) || !has_words(text) || is_licence(text) {
@@ -244,10 +256,8 @@ fn default_name(site: &Site<'_, '_>) -> String {
 
 fn attributes(site: &Site<'_, '_>, details: &Details) -> Vec<String> {
     let mut attributes = site.attributes(|text| text.trim_start_matches('@'));
-    let is_abstract = matches!(
-        site.node.kind(),
-        "abstract_class_declaration" | "abstract_method_signature"
-    );
+    let is_abstract =
+        matches!(site.node.kind(), "abstract_class_declaration" | "abstract_method_signature");
     if is_abstract {
         add(&mut attributes, "abstract");
     }

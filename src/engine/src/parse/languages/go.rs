@@ -18,10 +18,8 @@ impl Rules for Go {
             // In an anonymous type they are nobody's members.
             "method_elem" if owner != Some(NodeKind::Interface) => return None,
             "field_declaration" => {
-                if !matches!(
-                    owner,
-                    Some(NodeKind::Struct | NodeKind::Field | NodeKind::TypeAlias)
-                ) {
+                if !matches!(owner, Some(NodeKind::Struct | NodeKind::Field | NodeKind::TypeAlias))
+                {
                     return None;
                 }
                 name = type_name(name);
