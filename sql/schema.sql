@@ -1,5 +1,8 @@
 -- Tables. What must be preserved is here; the engine's store can be rebuilt from it.
 
+CREATE SCHEMA onyx;
+COMMENT ON SCHEMA onyx IS 'Source code as a graph';
+
 CREATE TABLE onyx.models (
     name           text PRIMARY KEY CHECK (name <> '' AND pg_catalog.octet_length(name) < 64),
     model_path     text NOT NULL,

@@ -241,7 +241,8 @@ fn a_crash_in_the_middle_of_writes_leaves_index_and_table_equal() {
         cluster.wait_for_engine();
         let mut client = cluster.connect();
         wait_until_ready(&mut client);
-        for id in committed {
+        // A writer that was stopped before its first commit has nothing to lose.
+        for id in committed.into_iter().filter(|id| *id != 0) {
             assert_eq!(
                 client.one::<i64>(&format!("SELECT count(*) FROM t WHERE id = {id}")),
                 1,

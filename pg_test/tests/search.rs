@@ -55,7 +55,7 @@ fn smoke_search_finds_by_word_and_by_meaning_and_filters() {
         let found = first(query, "");
         assert!(found.ends_with(expected), "{query}: {found}");
     }
-    assert_eq!(first("read cookies", ", languages => '{rust,java}'").contains("cookie"), false);
+    assert!(!first("read cookies", ", languages => '{rust,java}'").contains("cookie"));
     assert_eq!(first("cart", ", kinds => '{class}'"), "shop/cart.ShoppingCart");
     assert!(first("connection", ", path_pattern => 'web/%'").ends_with("open_connection"));
     assert_eq!(first("connection", ", repo => 'another'"), "");

@@ -122,6 +122,14 @@ fn refuses_what_is_too_large() {
     let notice = parse(Language::Go, "package main", &limits, &|| false).unwrap_err();
     assert_eq!(notice.reason, SkipReason::TooLarge);
     assert_eq!(notice.detail, "12 bytes, more than 10");
+
+    let limits = Limits { timeout: Duration::from_secs(60), ..Limits::default() };
+    let most = "fn f() {}\n".repeat(100_000);
+    let (facts, _) = parse(Language::Rust, &most, &limits, &|| false).unwrap();
+    assert_eq!(facts.definitions.len(), 100_000);
+    let notice = parse(Language::Rust, &(most + "fn f() {}"), &limits, &|| false).unwrap_err();
+    assert_eq!(notice.reason, SkipReason::TooLarge);
+    assert_eq!(notice.detail, "more than 100000 definitions");
 }
 
 /// One notice with the number of errors and the line of the first; what stands around is found.

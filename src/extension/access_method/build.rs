@@ -67,7 +67,11 @@ unsafe fn column_dimensions(index: pg_sys::Relation, kind: Kind) -> Result<u32, 
     // SAFETY: the caller's promise; an index has at least one attribute.
     let modifier = unsafe {
         let descriptor = (*index).rd_att;
-        (*pg_sys::TupleDescAttr(descriptor, 0)).atttypmod
+        #[cfg(feature = "pg18")]
+        let attribute = pg_sys::TupleDescAttr(descriptor, 0);
+        #[cfg(not(feature = "pg18"))]
+        let attribute = (*descriptor).attrs.as_ptr();
+        (*attribute).atttypmod
     };
     let limit = onyx_protocol::limits::MAX_DIMENSIONS as i32;
     match modifier {

@@ -74,13 +74,13 @@ pub fn remove(repo: i64, paths: &[String]) -> Result<u64, Error> {
     Ok(removed.unwrap_or_default() as u64)
 }
 
-/// Removes directory nodes that contain nothing any more.
+/// Removes directory nodes, and at last the repository's own, that contain nothing any more.
 pub fn remove_empty_directories(repo: i64) -> Result<(), Error> {
     loop {
         let removed = Spi::get_one_with_args::<i64>(
             "WITH gone AS (
                  DELETE FROM onyx.nodes d
-                 WHERE d.repo_id = $1 AND d.kind = 'directory'
+                 WHERE d.repo_id = $1 AND d.kind IN ('directory', 'repository')
                    AND NOT EXISTS (SELECT FROM onyx.nodes c WHERE c.parent_id = d.id)
                  RETURNING 1
              )

@@ -113,10 +113,17 @@ fn index_status(
     ),
 > {
     let lock = pg_sys::AccessShareLock as i32;
-    // SAFETY: opened and closed here; an index dropped since the view listed it gives no row.
+    // SAFETY: locked, opened and given back here; an index dropped since the view listed it gives no
+    // row. A look at the state does not wait for a rebuild.
     let row = unsafe {
-        let relation = pg_sys::try_relation_open(index, lock);
+        if !pg_sys::ConditionalLockRelationOid(index, lock) {
+            let reason = "it is locked, as while it is being rebuilt".to_string();
+            let state = "locked".to_string();
+            return TableIterator::once((state, Some(reason), None, None, None, None, None));
+        }
+        let relation = pg_sys::try_relation_open(index, pg_sys::NoLock as i32);
         if relation.is_null() {
+            pg_sys::UnlockRelationOid(index, lock);
             return TableIterator::empty();
         }
         let is_index = (*(*relation).rd_rel).relkind == pg_sys::RELKIND_INDEX as std::ffi::c_char;

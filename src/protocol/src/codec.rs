@@ -1,7 +1,7 @@
 //! The one place that names bincode: values to bytes and back.
 //!
 //! Fixed configuration (`standard`: little-endian variable-length integers). Decoding checks that the
-//! whole input was consumed, and every length is bounded by the input itself plus [`LIMIT`].
+//! whole input was consumed, and every length is bounded by the input itself and by `LIMIT`.
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -21,6 +21,8 @@ use super::watch::Watch;
 const MAX_NAME_BYTES: usize = 500;
 /// Longest qualified name, in bytes: fits an index entry of PostgreSQL with room to spare.
 const MAX_QUALIFIED_BYTES: usize = 1_000;
+/// Most definitions in one file. Nobody writes as many, and their facts would be many times the file.
+const MAX_DEFINITIONS: usize = 100_000;
 /// Longest documentation, in bytes.
 const MAX_DOC_BYTES: usize = 8 << 10;
 
@@ -122,6 +124,10 @@ impl<'a, 't> Sweep<'a, 't> {
             }
             self.mark_generators(place.start);
             self.add(place);
+            if self.definitions.len() > MAX_DEFINITIONS {
+                let detail = format!("more than {MAX_DEFINITIONS} definitions");
+                return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
+            }
         }
         self.mark_generators(usize::MAX);
         watch.check()
