@@ -44,7 +44,7 @@ def without_docstrings(content):
         before, after = lines[first][: doc.col_offset], lines[last][doc.end_col_offset :]
         # A number is an expression too, so that a body of nothing else stays one.
         lines[first : last + 1] = [before + b"0" + after] if first == last else (
-            [before + b"0\n"] + [b"\n"] * (last - first - 1) + [after.lstrip()])
+            [before + b"0\n"] + [b"\n"] * (last - first - 1) + [after.lstrip(b" \t;")])
     return b"".join(lines).decode()
 
 

@@ -54,7 +54,7 @@ BEGIN ATOMIC
             (SELECT w.lexemes FROM words w),
             (SELECT greatest(c.reltuples, 1)::float8 FROM pg_catalog.pg_class c
              WHERE c.oid = 'onyx.nodes'::regclass),
-            greatest(max_results * 4, 50)) b
+            greatest(max_results * 4, 40)) b
     ), nearest AS (
         SELECT n.id
         FROM onyx.nodes n
@@ -67,7 +67,7 @@ BEGIN ATOMIC
           AND (path_pattern IS NULL
                OR EXISTS (SELECT FROM onyx.files f WHERE f.id = n.file_id AND f.path LIKE path_pattern))
         ORDER BY n.search_text OPERATOR(onyx.<=>) query
-        LIMIT greatest(max_results * 4, 50)
+        LIMIT greatest(max_results * 4, 40)
     ), semantic AS (
         SELECT s.id, row_number() OVER () AS rank FROM nearest s
     ), fused AS (
