@@ -115,7 +115,7 @@ fn a_kill_during_an_index_build_gives_an_error_or_an_index_that_comes_by_itself(
     client.run(
         "CREATE TABLE t (id int, v vector(16));
          INSERT INTO t SELECT i, (SELECT array_agg(random()) FROM generate_series(1, 16 + 0 * i))::vector
-         FROM generate_series(1, 40000) i; ANALYZE t",
+         FROM generate_series(1, 15000) i; ANALYZE t",
     );
     let create = "CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)";
     let pid = cluster.wait_for_engine();
@@ -135,7 +135,13 @@ fn a_kill_during_an_index_build_gives_an_error_or_an_index_that_comes_by_itself(
     assert!(warnings.iter().any(|w| w.message().contains("t_v")), "{warnings:?}");
     let sql = "SELECT id FROM t ORDER BY v <-> (SELECT v FROM t WHERE id = 77) LIMIT 1";
     assert_eq!(client.one::<i32>(sql), 77, "answers meanwhile");
+    // Reads and writes of the table do not wait for the rebuild.
+    client.run("SET statement_timeout = '5s'");
+    let mut id = 100_000;
     eventually("the index built in the background", Duration::from_secs(60), || {
+        id += 1;
+        client.run(&format!("INSERT INTO t SELECT {id}, v FROM t WHERE id = 1"));
+        assert_eq!(client.one::<i32>(sql), 77);
         (client.text("SELECT state FROM onyx.stat_index WHERE indexname = 't_v'") == "ready")
             .then_some(())
     });

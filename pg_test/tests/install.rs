@@ -190,8 +190,8 @@ fn smoke_dump_and_restore_keep_what_was_ingested() {
     copy.run("SELECT * FROM onyx.ingest_file('r', 'new.py', 'def fresh(): pass')");
     copy.run("SELECT onyx.wait_for_embeddings()");
     assert_eq!(
-        copy.text("SELECT name FROM onyx.search('where is a cookie parsed?', 1)"),
-        "parse_cookie"
+        copy.text("SELECT qualified_name FROM onyx.search('where is a cookie parsed?', 1)"),
+        "crate::parse_cookie"
     );
     assert!(
         copy.explain("SELECT id FROM items ORDER BY v <-> '[5,0]' LIMIT 1").contains("items_v")

@@ -130,7 +130,7 @@ fn similar_finds_kin_and_not_itself() {
     assert_eq!(client.text("SELECT * FROM onyx.similar(-1)"), "", "a node that does not exist");
     assert_eq!(
         client.text(
-            "SELECT s.* FROM onyx.nodes n, onyx.similar(n.id, 3) s WHERE kind = 'repository'"
+            "SELECT s.* FROM onyx.nodes n, onyx.similar(n.id, 3) s WHERE n.kind = 'repository'"
         ),
         "",
         "a node without a text of its own"

@@ -54,11 +54,10 @@ fn run(library: &str, directory: &str, threads: &str) -> Result<()> {
         ("padded batches, threads sleep", false, BATCH_TOKENS),
         ("one text a run, threads spin", true, 0),
     ] {
-        let mut session = Session::builder(&environment)?
-            .with_intra_threads(threads)
-            .and_then(|b| b.with_intra_op_spinning(spin))
-            .and_then(|mut b| Ok(b.commit_from_file(format!("{directory}/model.onnx"))))
-            .map_err(|e| e.to_string())??;
+        let builder = Session::builder(&environment)?;
+        let builder = builder.with_intra_threads(threads).map_err(|e| e.to_string())?;
+        let mut builder = builder.with_intra_op_spinning(spin).map_err(|e| e.to_string())?;
+        let mut session = builder.commit_from_file(format!("{directory}/model.onnx"))?;
         // The first run allocates.
         forward(&mut session, &texts[..texts.len().min(1)])?;
         let start = Instant::now();

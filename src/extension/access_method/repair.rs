@@ -2,12 +2,12 @@
 //! generations that no index refers to.
 
 use std::collections::HashSet;
+use std::ffi::CStr;
 
 use onyx_protocol::index::{GenerationHeader, GenerationId};
 use onyx_protocol::message::{RequestBody, Response};
 use pgrx::bgworkers::BackgroundWorker;
-use pgrx::prelude::*;
-use pgrx::spi;
+use pgrx::{PgMemoryContexts, prelude::*, spi};
 
 use super::{generation, metapage};
 use crate::client;
@@ -17,14 +17,14 @@ use crate::error::Error;
 /// another order, so that one index which cannot be rebuilt does not keep the others from it.
 pub fn maintain_database() {
     let broken = BackgroundWorker::transaction(|| {
-        if installed() {
-            indexes().into_iter().filter(|i| needs_rebuild(*i)).collect()
-        } else {
-            vec![]
+        if !installed() {
+            return vec![];
         }
+        drop_leftovers();
+        valid_indexes().into_iter().filter(|i| needs_rebuild(*i)).collect()
     });
     for index in broken {
-        BackgroundWorker::transaction(|| rebuild(index));
+        rebuild(index);
     }
     BackgroundWorker::transaction(|| {
         if installed()
@@ -43,16 +43,55 @@ fn installed() -> bool {
 /// The database's indexes of this access method, except temporary ones of other sessions, whose
 /// pages only their session can read.
 fn indexes() -> Vec<pg_sys::Oid> {
-    let query = "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_am a ON a.oid = c.relam
-                 WHERE a.amname = 'onyx_hnsw' AND c.relkind = 'i' AND c.relpersistence <> 't'
-                 ORDER BY pg_catalog.random()";
+    index_oids("true")
+}
+
+/// Those that a rebuild can make right: the others are being made, or were given up half made.
+fn valid_indexes() -> Vec<pg_sys::Oid> {
+    index_oids("i.indisvalid")
+}
+
+fn index_oids(condition: &str) -> Vec<pg_sys::Oid> {
+    let query = format!(
+        "SELECT c.oid FROM pg_catalog.pg_class c
+         JOIN pg_catalog.pg_am a ON a.oid = c.relam
+         JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+         WHERE a.amname = 'onyx_hnsw' AND c.relkind = 'i' AND c.relpersistence <> 't' AND {condition}
+         ORDER BY pg_catalog.random()"
+    );
     let found: Result<Vec<_>, spi::Error> = Spi::connect(|client| {
         client
-            .select(query, None, &[])?
+            .select(&query, None, &[])?
             .filter_map(|row| row.get::<pg_sys::Oid>(1).transpose())
             .collect()
     });
     found.unwrap_or_default()
+}
+
+/// Drops what an interrupted concurrent rebuild left behind. One under way holds locks that end the
+/// attempt.
+fn drop_leftovers() {
+    let query = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+         FROM pg_catalog.pg_class c
+         JOIN pg_catalog.pg_am a ON a.oid = c.relam
+         JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE a.amname = 'onyx_hnsw' AND c.relkind = 'i' AND NOT i.indisvalid
+           AND c.relpersistence <> 't' AND c.relname ~ '_cc(new|old)[0-9]*$'";
+    let left: Result<Vec<_>, spi::Error> = Spi::connect(|client| {
+        client
+            .select(query, None, &[])?
+            .filter_map(|row| row.get::<String>(1).transpose())
+            .collect()
+    });
+    for name in left.unwrap_or_default() {
+        pgrx::log!("onyx maintenance drops index {name}, left by an interrupted rebuild");
+        let done = Spi::run("SET LOCAL lock_timeout = '1s'")
+            .and_then(|()| Spi::run(&format!("DROP INDEX {name}")));
+        if let Err(error) = done {
+            pgrx::log!("onyx maintenance could not drop index {name}: {error}");
+        }
+    }
 }
 
 /// Runs a function on an index that can be locked at once; `None` when it cannot or is gone.
@@ -80,21 +119,71 @@ fn needs_rebuild(index: pg_sys::Oid) -> bool {
         .is_some_and(|u| u.is_err_and(|u| u.needs_rebuild))
 }
 
+/// Rebuilds an index as REINDEX INDEX CONCURRENTLY does: reads and writes of its table go on. That
+/// command commits several times, so it cannot run through SPI; it is called as the server calls it
+/// for a client, at the top level of a transaction.
 fn rebuild(index: pg_sys::Oid) {
-    let name = Spi::get_one_with_args::<String>(
-        "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.oid = $1",
-        &[index.into()],
-    );
-    if let Ok(Some(name)) = name {
-        pgrx::log!("onyx maintenance rebuilds index {name}");
-        let done =
-            Spi::run("SET LOCAL lock_timeout = '2s'; SET LOCAL onyx.on_engine_failure = 'error'")
-                .and_then(|()| Spi::run(&format!("REINDEX INDEX {name}")));
-        if let Err(error) = done {
-            pgrx::log!("onyx maintenance could not rebuild index {name}: {error}");
+    // SAFETY: the worker is connected and in no transaction. What the command reads after its first
+    // commit is allocated to outlive it; it leaves a transaction open, with or without a snapshot.
+    unsafe {
+        set_option(c"lock_timeout", c"60s");
+        set_option(c"onyx.on_engine_failure", c"error");
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        let statement = PgMemoryContexts::TopMemoryContext.switch_to(|_| reindex_statement(index));
+        if let Some(statement) = statement {
+            pg_sys::ExecReindex(std::ptr::null_mut(), statement, true);
         }
+        if pg_sys::ActiveSnapshotSet() {
+            pg_sys::PopActiveSnapshot();
+        }
+        pg_sys::CommitTransactionCommand();
+    }
+}
+
+/// # Safety
+/// Called by a worker for its own session.
+unsafe fn set_option(name: &'static CStr, value: &'static CStr) {
+    // SAFETY: both are NUL-terminated and valid values of the setting.
+    unsafe {
+        pg_sys::SetConfigOption(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+        );
+    }
+}
+
+/// `REINDEX (CONCURRENTLY) INDEX ...` in the current memory context; `None` when the index is gone.
+///
+/// # Safety
+/// Called in a transaction.
+unsafe fn reindex_statement(index: pg_sys::Oid) -> Option<*mut pg_sys::ReindexStmt> {
+    // SAFETY: the caller's promise; names are palloc'ed by the look-ups, in the current context.
+    unsafe {
+        let name = pg_sys::get_rel_name(index);
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(index));
+        if name.is_null() || schema.is_null() {
+            return None;
+        }
+        pgrx::log!(
+            "onyx maintenance rebuilds index {}.{}",
+            CStr::from_ptr(schema).to_string_lossy(),
+            CStr::from_ptr(name).to_string_lossy()
+        );
+        let mut statement =
+            PgBox::<pg_sys::ReindexStmt>::alloc_node(pg_sys::NodeTag::T_ReindexStmt);
+        statement.kind = pg_sys::ReindexObjectType::REINDEX_OBJECT_INDEX;
+        statement.relation = pg_sys::makeRangeVar(schema, name, -1);
+        let option = pg_sys::makeDefElem(
+            pg_sys::pstrdup(c"concurrently".as_ptr()),
+            std::ptr::null_mut(),
+            -1,
+        );
+        statement.params = pg_sys::lappend(std::ptr::null_mut(), option.cast());
+        Some(statement.into_pg())
     }
 }
 

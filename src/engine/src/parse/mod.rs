@@ -2,10 +2,11 @@
 //! names and texts they are found by. Everything here is a pure function of language, path and
 //! content; the room knows nothing of trees on disk, sockets, stores or PostgreSQL.
 //!
-//! What a definition is, each language says in `queries/<language>.scm`; what a query cannot say
-//! (visibility, qualified names, documentation) is in `languages/<language>.rs`. One query pass a
-//! file finds the captures, one sweep over them in byte order makes the facts. Nothing recurses on
-//! the depth of the source.
+//! What a definition is, each language says in `queries/<language>.scm` (`ecmascript.scm` is the part
+//! that JavaScript and TypeScript share); what a query cannot say (visibility, qualified names,
+//! documentation) is in `languages/<language>.rs`. One walk of the tree finds the captures (`found`),
+//! one sweep over them in byte order makes the facts (`extract`). Nothing recurses on the depth of the
+//! source.
 //!
 //! Positions are bytes and lines of the decoded text. Of a UTF-8 file that is the file itself, a byte
 //! order mark included; of a file in another encoding it is its text as UTF-8.
