@@ -1,7 +1,8 @@
 """make eval-search: does a docstring's first sentence find the function it was taken from?
 
-For each package: its source with all docstrings removed is ingested; the questions are the first
-sentences of the functions' docstrings; the documents are all its functions and methods. Parts
+For each package: its source, without its own tests and with all docstrings removed, is ingested; the
+questions are the first sentences of the functions' docstrings, the documents all its functions, methods
+and properties. Parts
 are asked for by the columns lexical_rank and semantic_rank of onyx.search with a limit of 50, whose
 parts are cut far below rank 10; hybrid is the rank in onyx.search with its limit of 10.
 
@@ -22,7 +23,7 @@ from report import Report, die, number, say
 from search import kept_cluster, wait_for_embeddings
 
 PACKAGES = {"networkx": corpus.NETWORKX, "django": corpus.DJANGO}
-KINDS = "ARRAY['function', 'method', 'constructor']"
+KINDS = "ARRAY['function', 'method', 'constructor', 'property']"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -60,6 +61,8 @@ def prepare(package, name):
     questions = []
     for full, content in texts.python_files(source):
         path = os.path.relpath(full, source)
+        if "tests" in path.split("/"):
+            continue
         bare = without_docstrings(content)
         if any(docstring_of(node) for node in ast.walk(ast.parse(bare))):
             die(f"a docstring is left in {path}: please report this")
@@ -67,8 +70,6 @@ def prepare(package, name):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "w", encoding="utf-8") as file:
             file.write(bare)
-        if "tests" in path.split("/"):
-            continue
         for node in ast.walk(ast.parse(content)):
             if isinstance(node, FUNCTIONS) and (doc := ast.get_docstring(node)):
                 sentence = texts.first_sentence(doc)

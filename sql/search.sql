@@ -1,4 +1,5 @@
--- Search: by words, by meaning, and both fused.
+-- Search: by words, by meaning, and both fused. The index is looked up by name each time: a concurrent
+-- rebuild gives it another OID.
 
 CREATE INDEX nodes_semantic ON onyx.nodes USING onyx_hnsw (search_text onyx.text_semantic_ops);
 
@@ -58,7 +59,7 @@ BEGIN ATOMIC
     ), nearest AS (
         SELECT n.id
         FROM onyx.nodes n
-        WHERE onyx.semantic_available('onyx.nodes_semantic'::regclass)
+        WHERE onyx.semantic_available(pg_catalog.to_regclass('onyx.nodes_semantic'))
           AND query IS NOT NULL AND n.search_text IS NOT NULL
           AND (search.repo IS NULL
                OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search.repo))
@@ -101,7 +102,7 @@ BEGIN ATOMIC
     SELECT n.id, r.name, f.path, n.start_line, n.end_line, n.kind, n.qualified_name, n.signature,
            n.search_text OPERATOR(onyx.<=>) (SELECT o.search_text FROM onyx.nodes o WHERE o.id = node)
     FROM (SELECT * FROM onyx.nodes m
-          WHERE m.id <> node AND onyx.semantic_available('onyx.nodes_semantic'::regclass)
+          WHERE m.id <> node AND onyx.semantic_available(pg_catalog.to_regclass('onyx.nodes_semantic'))
             AND m.search_text IS NOT NULL
             AND EXISTS (SELECT FROM onyx.nodes o WHERE o.id = node AND o.search_text IS NOT NULL)
           ORDER BY m.search_text OPERATOR(onyx.<=>)
