@@ -74,7 +74,7 @@ BEGIN ATOMIC
     ), fused AS (
         SELECT coalesce(l.id, s.id) AS id, l.rank AS lexical_rank, l.score AS lexical_score,
                s.rank AS semantic_rank,
-               coalesce(1.0::float8 / (60 + l.rank), 0) + coalesce(1.0::float8 / (60 + s.rank), 0) AS score
+               coalesce(1.0::float8 / (5 + l.rank), 0) + coalesce(1.0::float8 / (5 + s.rank), 0) AS score
         FROM lexical l FULL JOIN semantic s ON s.id = l.id
         ORDER BY score DESC, id
         LIMIT max_results
@@ -91,7 +91,7 @@ BEGIN ATOMIC
     ORDER BY f.score DESC, f.id;
 END;
 COMMENT ON FUNCTION onyx.search(text, integer, text, text[], text[], text) IS
-    'Definitions that answer a question: full text (BM25) and embeddings, fused by reciprocal rank (k 60)';
+    'Definitions that answer a question: full text (BM25) and embeddings, fused by reciprocal rank (k 5)';
 
 CREATE FUNCTION onyx.similar(node bigint, max_results integer DEFAULT 10)
 RETURNS TABLE (
