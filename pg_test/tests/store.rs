@@ -111,6 +111,7 @@ fn a_store_put_back_from_yesterday_is_not_believed() {
     cluster.start_again();
     cluster.wait_for_engine();
     let mut client = cluster.connect();
+    wait_until_ready(&mut client);
     client.run("INSERT INTO t VALUES (9001, '[3,3,3]'); DELETE FROM t WHERE id <= 500");
     client.run("VACUUM t");
     client.run(

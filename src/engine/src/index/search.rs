@@ -15,9 +15,21 @@ use crate::store::read;
 /// Up to so many points looking at all of them is as fast as the graph.
 const EXACT_POINTS: usize = 1_000;
 
-/// One candidate in so many points: measured, the graph then takes as long as looking at all of
-/// them, which it mostly does, in random order.
+/// Up to so many points, and so many numbers in them, looking at all of them costs well below a
+/// millisecond, and finds what the graph may not: hnsw_rs cuts a full neighbour list by distance
+/// alone, so that a point far from all others can lose every link that leads to it.
+const SMALL_POINTS: usize = 8_000;
+const SMALL_NUMBERS: usize = 1 << 20;
+
+/// One candidate in so many points: about then the graph takes as long as looking at all of them,
+/// which it mostly does, in random order.
 const EXACT_SHARE: usize = 64;
+
+/// Whether a generation is so small that all of it is looked at.
+fn is_small(points: usize, dimensions: usize) -> bool {
+    points <= EXACT_POINTS
+        || (points <= SMALL_POINTS && points.saturating_mul(dimensions) <= SMALL_NUMBERS)
+}
 
 /// Points looked at under one lock.
 const SCAN_POINTS: usize = 2_048;
@@ -47,7 +59,7 @@ impl Generation {
         drop(table);
         let query = Vector::new(query);
         let wanted = ef.max(k);
-        if live <= EXACT_POINTS || wanted > live / EXACT_SHARE {
+        if is_small(live, self.header.dimensions as usize) || wanted > live / EXACT_SHARE {
             return self.scan(&query, k, cancelled);
         }
         // Dead points take places among the candidates: ask for so many more.

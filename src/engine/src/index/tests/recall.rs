@@ -69,24 +69,24 @@ fn recall_survives_the_removal_of_three_quarters() {
 #[test]
 fn inserts_searches_and_removals_at_once_lose_nothing() {
     let mut random = Random::new(14);
-    let vectors: Vec<_> = (0..6_000).map(|_| random.vector(8)).collect();
+    let vectors: Vec<_> = (0..18_000).map(|_| random.vector(8)).collect();
     let world = World::new();
-    world.build_vectors(1, Metric::L2, &vectors[..3_000]);
+    world.build_vectors(1, Metric::L2, &vectors[..9_000]);
     std::thread::scope(|scope| {
         for writer in 0..3 {
             let (world, vectors) = (&world, &vectors);
             scope.spawn(move || {
-                for tid in (3_000 + writer..6_000).step_by(3) {
+                for tid in (9_000 + writer..18_000).step_by(3) {
                     let entry = vec![vector(tid as HeapTid, &vectors[tid])];
                     world.insert(id(1), 2, tid % 50 == 0, entry).unwrap();
                     // Rebuilds begin while the others insert.
-                    world.delete(id(1), 2, &[tid as HeapTid - 3_000]).unwrap();
+                    world.delete(id(1), 2, &[tid as HeapTid - 9_000]).unwrap();
                 }
             });
         }
         for _ in 0..2 {
             scope.spawn(|| {
-                for query in vectors.iter().step_by(10) {
+                for query in vectors.iter().step_by(30) {
                     let mut found = world.nearest(1, query, 10, 40);
                     assert_eq!(found.len(), 10);
                     found.sort_unstable();
@@ -98,8 +98,8 @@ fn inserts_searches_and_removals_at_once_lose_nothing() {
     });
     let mut all = world.nearest(1, &vectors[0], 100_000, 40);
     all.sort_unstable();
-    assert_eq!(all, (3_000..6_000).collect::<Vec<_>>());
-    let live: Vec<_> = pairs(&vectors).into_iter().filter(|(tid, _)| *tid >= 3_000).collect();
+    assert_eq!(all, (9_000..18_000).collect::<Vec<_>>());
+    let live: Vec<_> = pairs(&vectors).into_iter().filter(|(tid, _)| *tid >= 9_000).collect();
     let queries: Vec<_> = (0..50).map(|_| random.vector(8)).collect();
     assert!(measure(&world, 1, Metric::L2, &live, &queries, 40) >= 0.95);
 }
