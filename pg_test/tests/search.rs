@@ -86,8 +86,8 @@ fn results_say_how_they_were_found() {
     // The score is the reciprocal ranks' sum; the order is the score's; ranks count from 1 without gaps.
     assert_eq!(
         client.text(
-            "SELECT bool_and(abs(score - coalesce(1.0 / (60 + lexical_rank), 0)
-                                       - coalesce(1.0 / (60 + semantic_rank), 0)) < 1e-12),
+            "SELECT bool_and(abs(score - coalesce(1.0 / (5 + lexical_rank), 0)
+                                       - coalesce(1.0 / (5 + semantic_rank), 0)) < 1e-12),
                     bool_and(rank = n), count(*) > 5, count(lexical_rank) < count(*),
                     bool_and((semantic_rank IS NULL) = (semantic_distance IS NULL)),
                     bool_and((lexical_rank IS NULL) = (lexical_score IS NULL))
