@@ -46,6 +46,8 @@ struct Node<'a> {
     qualified_name: String,
     language: Option<&'a str>,
     definition: Option<&'a Definition>,
+    /// Number of the definition in its file.
+    ordinal: Option<i32>,
     span: Option<(i32, i32, i32, i32)>,
     doc: &'a str,
     search_text: Option<&'a str>,
@@ -60,6 +62,7 @@ struct Old {
     search_text: Option<String>,
     visibility: Option<String>,
     parent: Option<i64>,
+    ordinal: Option<i32>,
     used: bool,
 }
 
@@ -250,6 +253,7 @@ impl Writer {
             qualified_name: file.path.clone(),
             language: Some(file.language.as_str()),
             definition: None,
+            ordinal: None,
             span: Some((0, file.size as i32, 1, file.lines.max(1) as i32)),
             doc: &file.facts.doc,
             search_text: None,
@@ -273,6 +277,7 @@ impl Writer {
                 qualified_name,
                 language: Some(file.language.as_str()),
                 definition: Some(definition),
+                ordinal: Some(index as i32),
                 span: Some((
                     definition.start_byte as i32,
                     definition.end_byte as i32,
@@ -307,6 +312,7 @@ impl Writer {
             qualified_name: place.qualified_name,
             language: None,
             definition: None,
+            ordinal: None,
             span: None,
             doc: "",
             search_text: None,
@@ -352,6 +358,7 @@ impl Node<'_> {
     fn equals(&self, old: &Old) -> bool {
         self.span == Some(old.span)
             && self.parent == old.parent
+            && self.ordinal == old.ordinal
             && self.doc == old.doc
             && self.search_text == old.search_text.as_deref()
             // Of an enum's member, say, it is the enum's: its own bytes do not tell.
@@ -369,7 +376,8 @@ fn load_old(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
     Spi::connect(|client| {
         let rows = client.select(
             "SELECT id, file_id, kind, qualified_name, start_byte, end_byte, start_line, end_line,
-                    content_hash, doc, search_text, parent_id, visibility
+                    content_hash, doc, search_text, parent_id, visibility,
+                    ordinal
              FROM onyx.nodes WHERE file_id = ANY ($1) ORDER BY file_id, start_byte, id",
             None,
             &[files.to_vec().into()],
@@ -389,6 +397,7 @@ fn load_old(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
                 search_text: row.get::<String>(11)?,
                 parent: row.get::<i64>(12)?,
                 visibility: row.get::<String>(13)?,
+                ordinal: row.get::<i32>(14)?,
                 used: false,
             });
         }
@@ -424,6 +433,7 @@ fn arrays<'a>(nodes: &'a [Node<'_>]) -> Vec<pgrx::datum::DatumWithOid<'a>> {
     let start_lines: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.2));
     let end_lines: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.3));
     let hashes: Vec<Option<&[u8]>> = column(nodes, |n| n.definition.map(|d| d.hash.as_slice()));
+    let ordinals: Vec<Option<i32>> = column(nodes, |n| n.ordinal);
     let texts: Vec<Option<&str>> = column(nodes, |n| n.search_text);
     let words: Vec<Option<String>> = column(nodes, |n| n.search_text.map(split_words));
     vec![
@@ -445,15 +455,18 @@ fn arrays<'a>(nodes: &'a [Node<'_>]) -> Vec<pgrx::datum::DatumWithOid<'a>> {
         hashes.into(),
         texts.into(),
         words.into(),
+        ordinals.into(),
     ]
 }
 
 // With several arguments the parser makes `unnest` mean pg_catalog.unnest, whatever the search path.
 const UNNEST: &str = "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
     $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-    $12::int[], $13::int[], $14::int[], $15::int[], $16::bytea[], $17::text[], $18::text[])
+    $12::int[], $13::int[], $14::int[], $15::int[], $16::bytea[], $17::text[], $18::text[],
+    $19::int[])
     t (id, file_id, parent_id, kind, name, qualified_name, language, visibility, signature, doc,
-       attributes, start_byte, end_byte, start_line, end_line, content_hash, search_text, words)";
+       attributes, start_byte, end_byte, start_line, end_line, content_hash, search_text, words,
+       ordinal)";
 
 fn insert(repo: i64, nodes: &[Node<'_>]) -> Result<(), Error> {
     if nodes.is_empty() {
@@ -463,11 +476,11 @@ fn insert(repo: i64, nodes: &[Node<'_>]) -> Result<(), Error> {
         "INSERT INTO onyx.nodes
              (id, repo_id, file_id, parent_id, kind, name, qualified_name, language, visibility,
               signature, doc, attributes, start_byte, end_byte, start_line, end_line, content_hash,
-              search_text, lexemes)
-         SELECT id, $19, file_id, parent_id, kind, name, qualified_name, language, visibility,
+              search_text, lexemes, ordinal)
+         SELECT id, $20, file_id, parent_id, kind, name, qualified_name, language, visibility,
                 signature, doc, pg_catalog.string_to_array(attributes, '{UNIT_SEPARATOR}'),
                 start_byte, end_byte, start_line, end_line, content_hash, search_text,
-                pg_catalog.to_tsvector('onyx.code', words)
+                pg_catalog.to_tsvector('onyx.code', words), ordinal
          FROM {UNNEST}"
     );
     let mut arguments = arrays(nodes);
@@ -487,7 +500,7 @@ fn update(nodes: &[Node<'_>]) -> Result<(), Error> {
              attributes = pg_catalog.string_to_array(t.attributes, '{UNIT_SEPARATOR}'),
              start_byte = t.start_byte, end_byte = t.end_byte, start_line = t.start_line,
              end_line = t.end_line, content_hash = t.content_hash, search_text = t.search_text,
-             lexemes = pg_catalog.to_tsvector('onyx.code', t.words)
+             lexemes = pg_catalog.to_tsvector('onyx.code', t.words), ordinal = t.ordinal
          FROM {UNNEST} WHERE n.id = t.id"
     );
     Spi::run_with_args(&query, &arrays(nodes))?;

@@ -81,6 +81,7 @@ pub fn remove_empty_directories(repo: i64) -> Result<(), Error> {
             "WITH gone AS (
                  DELETE FROM onyx.nodes d
                  WHERE d.repo_id = $1 AND d.kind IN ('directory', 'repository')
+                   AND d.origin = 'source'
                    AND NOT EXISTS (SELECT FROM onyx.nodes c WHERE c.parent_id = d.id)
                  RETURNING 1
              )
@@ -114,7 +115,7 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
     };
     let Some(path) = path else {
         let files = Spi::get_one_with_args::<i64>(
-            "WITH nodes AS (DELETE FROM onyx.nodes WHERE repo_id = $1),
+            "WITH nodes AS (DELETE FROM onyx.nodes WHERE repo_id = $1 AND origin = 'source'),
                   repo AS (DELETE FROM onyx.repos WHERE id = $1)
              SELECT count(*) FROM onyx.files WHERE repo_id = $1",
             &[id.into()],
