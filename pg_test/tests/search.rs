@@ -197,7 +197,8 @@ fn lexemes_are_what_full_text_search_makes_of_the_text() {
     let many = "again ".repeat(300) + &"filler the of ".repeat(6_000);
     tree.write(
         "odd.py",
-        format!("def f():\n    \"\"\"Größe ½ x² Ünïcode 日本語 running runs 1e5 v2 {many}\"\"\"\n").as_bytes(),
+        format!("def f():\n    \"\"\"Größe ½ x² Ünïcode 日本語 running runs 1e5 v2 {many}\"\"\"\n")
+            .as_bytes(),
     );
     client.run(&format!("SELECT * FROM onyx.ingest_directory('onyx', '{}')", tree.root()));
     let searched: i64 = client.one("SELECT count(*) FROM onyx.nodes WHERE lexemes IS NOT NULL");
