@@ -1,0 +1,41 @@
+//! From the facts of names (`onyx_protocol::code`) to edges between definitions.
+//!
+//! A pure function: the edges of a file follow from its body and from the interfaces, paths and
+//! modules of all files. Knows only the protocol: no syntax trees, no store, no PostgreSQL.
+//!
+//! # How a reference is resolved
+//!
+//! An expression's innermost name is looked up in the scopes around it, then its imports, then what the
+//! language says comes next (prelude, builtins). Members are looked up in the type of their object: what
+//! `self` is, a parameter's or field's declared type, what a constructor or function gives, what a
+//! variable was set to. A name imported from outside stays outside. What is not found by one of these
+//! has no edge but a reason: a wrong edge is worse than a missing one. `Strategy` names the weakest step
+//! that led to an edge.
+//!
+//! # Exact updates
+//!
+//! Whatever one file's resolution reads of others, it reads through `Context`, which records a hash of
+//! the key: "the name x in container y", "the facts of definition z", "the file of module m". The
+//! `changed_keys` between two states are those whose value differs, found from the changed files alone.
+//! A file whose dependencies have none of them resolves as before.
+//!
+//! # Languages
+//!
+//! A language is one file in `languages/` that implements `Rules`: which file a module is, what an import
+//! binds, members of types, what comes with the language. What it says in terms of names, types and
+//! expressions comes from its extractor in `parse/code/`.
+
+mod context;
+mod edges;
+mod infer;
+mod keys;
+mod languages;
+mod members;
+mod names;
+mod ty;
+mod workspace;
+
+#[cfg(test)]
+mod tests;
+
+pub use workspace::{FileInput, Workspace};
