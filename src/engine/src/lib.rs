@@ -4,6 +4,7 @@
 //! ```text
 //! server -> walk -> parse
 //!        -> embed
+//!        -> resolve
 //!        -> index -> store
 //! ```
 //!
@@ -12,6 +13,7 @@
 pub mod embed;
 pub mod index;
 pub mod parse;
+pub mod resolve;
 pub mod server;
 pub mod store;
 pub mod walk;

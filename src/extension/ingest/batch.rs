@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use onyx_protocol::ingest::{Notice, ParsedFile};
 use pgrx::prelude::*;
 
+use super::edges::Edges;
 use super::nodes::{self, Node, Old, OldKey};
 use super::places::{NewPlace, Places};
 use super::rows::{self, Known};
+use super::summary::Summary;
 use crate::error::Error;
 use crate::search::Lexicon;
 
@@ -33,6 +35,7 @@ pub struct Writer {
     ids: Vec<i64>,
     written: u64,
     lexicon: Lexicon,
+    edges: Edges,
 }
 
 impl Writer {
@@ -50,6 +53,7 @@ impl Writer {
             ids: Vec::new(),
             written: 0,
             lexicon: Lexicon::default(),
+            edges: Edges::new(repo),
         })
     }
 
@@ -75,13 +79,21 @@ impl Writer {
         self.notices.push((path.into(), notice));
     }
 
-    /// Writes the rest. `whole`: the files taken are all of the repository, so that an earlier skip
-    /// of a file that is not there any more is void. Returns the number of nodes written.
-    pub fn finish(mut self, whole: bool) -> Result<u64, Error> {
+    /// Removes files that are gone; returns how many there were.
+    pub fn remove(&mut self, paths: &[String]) -> Result<u64, Error> {
+        let known = paths.iter().filter_map(|path| self.known.get(path).map(|known| known.id));
+        self.edges.remember(&known.collect::<Vec<_>>())?;
+        rows::remove(self.repo, paths)
+    }
+
+    /// Writes the rest of the nodes. `whole`: the files taken are all of the repository, so that an
+    /// earlier skip of a file that is not there any more is void. Returns what is left: the edges.
+    pub fn finish(mut self, whole: bool, summary: &mut Summary) -> Result<Edges, Error> {
         self.write()?;
         self.write_notices(whole)?;
         rows::remove_empty_directories(self.repo)?;
-        Ok(self.written)
+        summary.nodes = self.written;
+        Ok(self.edges)
     }
 
     fn next_id(&mut self) -> Result<i64, Error> {
@@ -105,9 +117,11 @@ impl Writer {
         if files.is_empty() {
             return Ok(());
         }
-        let ids = self.write_files(&files)?;
         let existing: Vec<i64> =
             files.iter().filter_map(|f| self.known.get(&f.path).map(|known| known.id)).collect();
+        self.edges.remember(&existing)?;
+        let ids = self.write_files(&files)?;
+        self.edges.keep(&ids, &files)?;
         let mut old = nodes::load(&existing)?;
         let mut inserts = Vec::new();
         let mut updates = Vec::new();

@@ -121,11 +121,8 @@ impl<'w> Context<'w> {
             Expr::Member(object, name) | Expr::Path(object, name) => {
                 let is_path = matches!(place.pool.expr(expr), Expr::Path(..));
                 let name = place.pool.name(name);
-                let (ty, how) = if is_path {
-                    self.path_head(place, object)
-                } else {
-                    self.infer(place, object)
-                };
+                let (ty, how) =
+                    if is_path { self.path_head(place, object) } else { self.infer(place, object) };
                 let how = match ty {
                     Ty::Module(_) | Ty::Type(..) if how < Strategy::Member => Strategy::Member,
                     Ty::Value(..) if how <= Strategy::Import => Strategy::Receiver,

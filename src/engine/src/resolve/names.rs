@@ -33,7 +33,16 @@ impl<'w> Context<'w> {
             if let Some(found) = self.find_in_definition(def, name, space, innermost) {
                 return found;
             }
-            let is_type = !matches!(declared.kind, NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Property | NodeKind::Field | NodeKind::Variable | NodeKind::Constant);
+            let is_type = !matches!(
+                declared.kind,
+                NodeKind::Function
+                    | NodeKind::Method
+                    | NodeKind::Constructor
+                    | NodeKind::Property
+                    | NodeKind::Field
+                    | NodeKind::Variable
+                    | NodeKind::Constant
+            );
             innermost &= !is_type;
             if declared.kind == NodeKind::Module && rules.modules_close() {
                 return rules.beyond(self, place, within, name, space);
@@ -95,9 +104,7 @@ impl<'w> Context<'w> {
             }
             if let Some(definition) = scope.within.number() {
                 let def = Def { slot: self.slot, number: definition };
-                if let Some(found) =
-                    self.find_in_definition(def, name, space, !inside_function)
-                {
+                if let Some(found) = self.find_in_definition(def, name, space, !inside_function) {
                     return Ok(found);
                 }
                 if scope.kind == ScopeKind::Module && rules.modules_close() {
@@ -133,7 +140,9 @@ impl<'w> Context<'w> {
             if let Some(last) = own.iter().copied().filter(before).next_back() {
                 // Those in branches since then may hold, too.
                 let mut all = vec![last];
-                all.extend(self.in_branches(scope, id).into_iter().filter(|n| *n > last && before(n)));
+                all.extend(
+                    self.in_branches(scope, id).into_iter().filter(|n| *n > last && before(n)),
+                );
                 return Some(locals(&all));
             }
         }
@@ -191,8 +200,14 @@ impl<'w> Context<'w> {
             }
         }
         let opens = match declared.kind {
-            NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Property | NodeKind::Module => true,
-            NodeKind::Field | NodeKind::Variable | NodeKind::Constant | NodeKind::EnumMember => false,
+            NodeKind::Function
+            | NodeKind::Method
+            | NodeKind::Constructor
+            | NodeKind::Property
+            | NodeKind::Module => true,
+            NodeKind::Field | NodeKind::Variable | NodeKind::Constant | NodeKind::EnumMember => {
+                false
+            }
             _ => rules.type_scope(innermost),
         };
         if !opens {

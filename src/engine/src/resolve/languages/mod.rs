@@ -170,7 +170,10 @@ pub(super) trait Rules: Sync {
                 })
                 .filter(|target| {
                     context.declared(*target).is_some_and(|d| {
-                        matches!(d.kind, NodeKind::Method | NodeKind::Property | NodeKind::Constructor)
+                        matches!(
+                            d.kind,
+                            NodeKind::Method | NodeKind::Property | NodeKind::Constructor
+                        )
                     })
                 })
                 .collect();

@@ -20,15 +20,7 @@ impl Rules for Other {
         Vec::new()
     }
 
-    fn glob(
-        &self,
-        _: &Context<'_>,
-        _: u32,
-        _: &Pool,
-        _: &Import,
-        _: &str,
-        _: Space,
-    ) -> Vec<Found> {
+    fn glob(&self, _: &Context<'_>, _: u32, _: &Pool, _: &Import, _: &str, _: Space) -> Vec<Found> {
         Vec::new()
     }
 
@@ -36,14 +28,7 @@ impl Rules for Other {
         Vec::new()
     }
 
-    fn beyond(
-        &self,
-        _: &Context<'_>,
-        _: Place<'_>,
-        _: Within,
-        _: &str,
-        _: Space,
-    ) -> Vec<Found> {
+    fn beyond(&self, _: &Context<'_>, _: Place<'_>, _: Within, _: &str, _: Space) -> Vec<Found> {
         Vec::new()
     }
 
