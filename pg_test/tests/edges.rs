@@ -90,9 +90,13 @@ fn smoke_edges_join_files_and_say_how_they_were_found() {
         [
             "crate::bake -> crate::oven::Oven::heat at 6",
             "crate::bake -> crate::oven::Oven::new at 5",
+            // Making a value calls its constructor.
+            "main.main -> shop.cart.Cart.__init__ at 5",
             "main.main -> shop.cart.Cart.total at 6",
+            "shop.cart.Cart.__init__ -> shop.money.Price.__init__ at 8",
             "shop.cart.Cart.total -> shop.cart.Cart.sum at 11",
             "shop.cart.Cart.total -> shop.money.add at 11",
+            "shop.money.add -> shop.money.Price.__init__ at 7",
         ]
     );
     let instantiates = edges(&mut client, "shop", "instantiates");
