@@ -7,7 +7,7 @@ use onyx_protocol::code::{Body, Declared, Import, Pool, ScopeKind, Within};
 
 use super::keys::{self, Map, Set};
 use super::members::Bases;
-use super::ty::{Def, Found, Strategy, Ty};
+use super::ty::{Def, Found, Space, Strategy, Ty};
 use super::workspace::{File, Named, Workspace};
 
 /// Deepest nesting of one question in another.
@@ -46,6 +46,9 @@ pub(super) struct Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Import(u32, u32),
+    LocalImport(u32),
+    /// Glob imports of a container, for a name.
+    Glob(u32, Within, u64, Space),
     Definition(Def),
     Local(u32),
 }

@@ -66,9 +66,7 @@ impl<'w> Out<'_, 'w> {
                     return;
                 }
                 for one in &found {
-                    if let Entity::Definition(def) = one.entity
-                        && !self.is_local_variable(def)
-                    {
+                    if let Entity::Definition(def) = one.entity {
                         self.edge(reference, EdgeKind::References, def, one.how);
                     }
                 }
@@ -112,11 +110,6 @@ impl<'w> Out<'_, 'w> {
         if is_interface && !of_interface { EdgeKind::Implements } else { EdgeKind::Inherits }
     }
 
-    /// A function's locals are no targets.
-    fn is_local_variable(&self, _def: Def) -> bool {
-        false
-    }
-
     fn find(&self, reference: &Reference, space: Space) -> Vec<Found> {
         self.context.find(self.place(reference), reference.target, space)
     }
@@ -124,6 +117,14 @@ impl<'w> Out<'_, 'w> {
     fn call(&mut self, reference: &Reference) {
         let place = self.place(reference);
         let found = self.find(reference, Space::Value);
+        if found.is_empty() && !matches!(place.pool.expr(reference.target), Expr::Name(_)) {
+            // What is called may be what an expression gives.
+            let (ty, how) = self.context.infer(place, reference.target);
+            let is_known = !matches!(ty, Ty::Unknown);
+            if is_known && self.called_type(reference, &ty, how).is_ok() {
+                return;
+            }
+        }
         if found.is_empty() {
             let reason = self.why(place, reference.target);
             self.unresolved(reference, EdgeKind::Calls, reason, String::new());

@@ -47,13 +47,13 @@ pub(super) trait Rules: Sync {
     /// What an import binds; of a glob the module.
     fn import(&self, context: &Context<'_>, slot: u32, pool: &Pool, import: &Import) -> Vec<Found>;
 
-    /// What a glob import has under a name.
+    /// What a glob import of something has under a name.
     fn glob(
         &self,
         context: &Context<'_>,
-        slot: u32,
         pool: &Pool,
         import: &Import,
+        of: &Found,
         name: &str,
         space: Space,
     ) -> Vec<Found>;

@@ -23,9 +23,9 @@ impl Rules for Other {
     fn glob(
         &self,
         _: &Context<'_>,
-        _: u32,
         _: &Pool,
         _: &Import,
+        _: &Found,
         _: &str,
         _: Space,
     ) -> Vec<Found> {
