@@ -32,7 +32,8 @@ pub fn parse_file(
     }
     // Decoding makes a file at most three times as long, so its own limit is the one above.
     let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
-    let Parsed { facts, interface, body, notices } = parse_whole(language, &text, &limits, cancelled)?;
+    let Parsed { facts, interface, body, notices } =
+        parse_whole(language, &text, &limits, cancelled)?;
     let encode = |error: CodecError| Notice {
         reason: SkipReason::Io,
         detail: format!("internal error: {error}"),

@@ -100,10 +100,9 @@ impl<'w> Out<'_, 'w> {
     /// A class implements interfaces and inherits from classes.
     fn inheritance(&self, found: &[Found], source: Within) -> EdgeKind {
         let is_interface = found.iter().any(|one| match one.entity {
-            Entity::Definition(def) => self
-                .context
-                .declared(def)
-                .is_some_and(|d| matches!(d.kind, NodeKind::Interface)),
+            Entity::Definition(def) => {
+                self.context.declared(def).is_some_and(|d| matches!(d.kind, NodeKind::Interface))
+            }
             _ => false,
         });
         let of_interface = self.kind_of(source) == Some(NodeKind::Interface);
@@ -166,7 +165,12 @@ impl<'w> Out<'_, 'w> {
                 let kind = self.context.declared(*def).map(|d| d.kind);
                 if matches!(
                     kind,
-                    Some(NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Macro)
+                    Some(
+                        NodeKind::Function
+                            | NodeKind::Method
+                            | NodeKind::Constructor
+                            | NodeKind::Macro
+                    )
                 ) {
                     self.edge(reference, EdgeKind::Calls, *def, how);
                     return Ok(());
@@ -191,7 +195,9 @@ impl<'w> Out<'_, 'w> {
             Ty::Type(def, _) => {
                 self.edge(reference, EdgeKind::Instantiates, *def, how);
                 let file = self.context.file(def.slot);
-                if let Some(constructor) = file.and_then(|f| f.rules.constructor(self.context, *def)) {
+                if let Some(constructor) =
+                    file.and_then(|f| f.rules.constructor(self.context, *def))
+                {
                     self.edge(reference, EdgeKind::Calls, constructor, how);
                 }
             }
@@ -230,6 +236,9 @@ impl<'w> Out<'_, 'w> {
         for one in found.iter().take(MAX_TARGETS) {
             match &one.entity {
                 Entity::Definition(def) => self.edge(reference, kind, *def, one.how),
+                Entity::Receiver(Ty::Type(def, _) | Ty::Value(def, _)) => {
+                    self.edge(reference, kind, *def, one.how);
+                }
                 Entity::Outside(path) => {
                     let (reason, target) = self.outside(path);
                     self.unresolved(reference, kind, reason, target);
@@ -259,23 +268,49 @@ impl<'w> Out<'_, 'w> {
         let Some(import) = import else { return };
         let written = written(pool, import.module, import.name, import.level);
         if found.is_empty() {
-            self.push_unresolved(reference, EdgeKind::Imports, Reason::Unresolved, written, String::new());
+            self.push_unresolved(
+                reference,
+                EdgeKind::Imports,
+                Reason::Unresolved,
+                written,
+                String::new(),
+            );
             return;
         }
         for one in found.iter().take(MAX_TARGETS) {
             match &one.entity {
-                Entity::Definition(def) => self.edge(reference, EdgeKind::Imports, *def, Strategy::Import),
+                Entity::Definition(def) => {
+                    self.edge(reference, EdgeKind::Imports, *def, Strategy::Import)
+                }
                 Entity::Module(module) => {
                     if let Some(slot) = module.slot {
-                        self.edge_to(reference, EdgeKind::Imports, slot, module.within, Strategy::Import);
+                        self.edge_to(
+                            reference,
+                            EdgeKind::Imports,
+                            slot,
+                            module.within,
+                            Strategy::Import,
+                        );
                     }
                 }
                 Entity::Attribute(slot, _) => {
-                    self.edge_to(reference, EdgeKind::Imports, *slot, Within::FILE, Strategy::Import);
+                    self.edge_to(
+                        reference,
+                        EdgeKind::Imports,
+                        *slot,
+                        Within::FILE,
+                        Strategy::Import,
+                    );
                 }
                 Entity::Outside(path) => {
                     let (reason, target) = self.outside(path);
-                    self.push_unresolved(reference, EdgeKind::Imports, reason, written.clone(), target);
+                    self.push_unresolved(
+                        reference,
+                        EdgeKind::Imports,
+                        reason,
+                        written.clone(),
+                        target,
+                    );
                 }
                 _ => {}
             }
@@ -290,7 +325,9 @@ impl<'w> Out<'_, 'w> {
                     return Reason::Dynamic;
                 }
                 match self.context.infer(place, object).0 {
-                    Ty::Unknown | Ty::Function(..) | Ty::Parameter(..) | Ty::Gives(_) => Reason::Dynamic,
+                    Ty::Unknown | Ty::Function(..) | Ty::Parameter(..) | Ty::Gives(_) => {
+                        Reason::Dynamic
+                    }
                     Ty::Outside { .. } | Ty::OutsideMember(..) => Reason::External,
                     _ => Reason::Unresolved,
                 }
@@ -340,7 +377,13 @@ impl<'w> Out<'_, 'w> {
         });
     }
 
-    fn unresolved(&mut self, reference: &Reference, kind: EdgeKind, reason: Reason, target: String) {
+    fn unresolved(
+        &mut self,
+        reference: &Reference,
+        kind: EdgeKind,
+        reason: Reason,
+        target: String,
+    ) {
         let name = expression(&self.context.body.pool, reference.target, 0);
         self.push_unresolved(reference, kind, reason, name, target);
     }

@@ -22,6 +22,14 @@ impl<'w> Context<'w> {
             Expr::Unknown => nothing,
             Expr::Name(_) | Expr::Member(..) | Expr::Path(..) | Expr::SelfRef => {
                 let found = self.find(place, expr, Space::Value);
+                if let Expr::Member(object, name) = *place.pool.expr(expr)
+                    && found.is_empty()
+                    && let Ok(index) = place.pool.name(name).parse::<usize>()
+                    && let (Ty::Tuple(parts), how) = self.infer(place, object)
+                {
+                    let part = parts.get(index).cloned().unwrap_or(Ty::Unknown);
+                    return (part, how.max(Strategy::Element));
+                }
                 self.types_of(&found)
             }
             Expr::Super => match rules.super_type(self, place) {
@@ -121,11 +129,8 @@ impl<'w> Context<'w> {
             Expr::Member(object, name) | Expr::Path(object, name) => {
                 let is_path = matches!(place.pool.expr(expr), Expr::Path(..));
                 let name = place.pool.name(name);
-                let (ty, how) = if is_path {
-                    self.path_head(place, object)
-                } else {
-                    self.infer(place, object)
-                };
+                let (ty, how) =
+                    if is_path { self.path_head(place, object) } else { self.infer(place, object) };
                 let how = match ty {
                     Ty::Module(_) | Ty::Type(..) if how < Strategy::Member => Strategy::Member,
                     Ty::Value(..) if how <= Strategy::Import => Strategy::Receiver,
@@ -159,6 +164,7 @@ impl<'w> Context<'w> {
             && let Some(declared) = self.declared(def)
             && declared.flags & flags::RECEIVER != 0
             && let Some(file) = self.file(def.slot)
+            && file.rules.receiver_is_parameter()
             && let Some(ty) = file.rules.receiver(self, def)
         {
             return Found::new(Entity::Receiver(ty), Strategy::Own);

@@ -157,7 +157,8 @@ impl<'w> Context<'w> {
                     let of = self.bases(base);
                     let receiver = Ty::Value(base, arguments.clone());
                     let all = of.all.iter().map(|(def, inner)| {
-                        let inner = inner.iter().map(|ty| self.substituted(ty.clone(), Some(&receiver)));
+                        let inner =
+                            inner.iter().map(|ty| self.substituted(ty.clone(), Some(&receiver)));
                         (*def, inner.collect())
                     });
                     lists.push(all.collect());
@@ -167,7 +168,8 @@ impl<'w> Context<'w> {
                     }
                 }
                 other => {
-                    let ignored = self.file(def.slot).is_some_and(|f| f.rules.is_empty_base(&other));
+                    let ignored =
+                        self.file(def.slot).is_some_and(|f| f.rules.is_empty_base(&other));
                     if !ignored && outside.is_none() {
                         outside = Some(other);
                     }
@@ -238,7 +240,8 @@ impl<'w> Context<'w> {
     }
 
     fn replaced(&self, ty: &Ty, with: &dyn Fn(Def, u32) -> Option<Ty>) -> Ty {
-        let all = |all: &Rc<[Ty]>| -> Rc<[Ty]> { all.iter().map(|ty| self.replaced(ty, with)).collect() };
+        let all =
+            |all: &Rc<[Ty]>| -> Rc<[Ty]> { all.iter().map(|ty| self.replaced(ty, with)).collect() };
         match ty {
             Ty::Parameter(def, index) => with(*def, *index).unwrap_or_else(|| ty.clone()),
             Ty::Value(def, arguments) if !arguments.is_empty() => Ty::Value(*def, all(arguments)),

@@ -33,7 +33,16 @@ impl<'w> Context<'w> {
             if let Some(found) = self.find_in_definition(def, name, space, innermost) {
                 return found;
             }
-            let is_type = !matches!(declared.kind, NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Property | NodeKind::Field | NodeKind::Variable | NodeKind::Constant);
+            let is_type = !matches!(
+                declared.kind,
+                NodeKind::Function
+                    | NodeKind::Method
+                    | NodeKind::Constructor
+                    | NodeKind::Property
+                    | NodeKind::Field
+                    | NodeKind::Variable
+                    | NodeKind::Constant
+            );
             innermost &= !is_type;
             if declared.kind == NodeKind::Module && rules.modules_close() {
                 return rules.beyond(self, place, within, name, space);
@@ -42,6 +51,13 @@ impl<'w> Context<'w> {
         }
         let found = self.find_in_module(place.slot, Within::FILE, name, space);
         if !found.is_empty() {
+            return found;
+        }
+        // What loops and the like bind at the top of a file.
+        if let At::Scope(_, line, column) = place.at
+            && let Some(&id) = self.names.get(&keys::name(name))
+            && let Some(found) = self.binding(0, id, line, column, rules.hoists())
+        {
             return found;
         }
         rules.beyond(self, place, Within::FILE, name, space)
@@ -96,9 +112,7 @@ impl<'w> Context<'w> {
             }
             if let Some(definition) = scope.within.number() {
                 let def = Def { slot: self.slot, number: definition };
-                if let Some(found) =
-                    self.find_in_definition(def, name, space, !inside_function)
-                {
+                if let Some(found) = self.find_in_definition(def, name, space, !inside_function) {
                     return Ok(found);
                 }
                 if scope.kind == ScopeKind::Module && rules.modules_close() {
@@ -134,11 +148,14 @@ impl<'w> Context<'w> {
             if let Some(last) = own.iter().copied().filter(before).next_back() {
                 // Those in branches since then may hold, too.
                 let mut all = vec![last];
-                all.extend(self.in_branches(scope, id).into_iter().filter(|n| *n > last && before(n)));
+                all.extend(
+                    self.in_branches(scope, id).into_iter().filter(|n| *n > last && before(n)),
+                );
                 return Some(locals(&all));
             }
         }
-        if self.body.scopes[scope as usize].kind != ScopeKind::Function {
+        let kind = self.body.scopes[scope as usize].kind;
+        if !matches!(kind, ScopeKind::Function | ScopeKind::File) {
             return None;
         }
         let mut all = self.in_branches(scope, id);
@@ -192,8 +209,14 @@ impl<'w> Context<'w> {
             }
         }
         let opens = match declared.kind {
-            NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Property | NodeKind::Module => true,
-            NodeKind::Field | NodeKind::Variable | NodeKind::Constant | NodeKind::EnumMember => false,
+            NodeKind::Function
+            | NodeKind::Method
+            | NodeKind::Constructor
+            | NodeKind::Property
+            | NodeKind::Module => true,
+            NodeKind::Field | NodeKind::Variable | NodeKind::Constant | NodeKind::EnumMember => {
+                false
+            }
             _ => rules.type_scope(innermost),
         };
         if !opens {
@@ -239,13 +262,7 @@ impl<'w> Context<'w> {
     }
 
     /// The same without glob imports.
-    pub fn find_declared(
-        &self,
-        slot: u32,
-        within: Within,
-        name: &str,
-        space: Space,
-    ) -> Vec<Found> {
+    pub fn find_declared(&self, slot: u32, within: Within, name: &str, space: Space) -> Vec<Found> {
         self.choose(slot, self.named(slot, within, name), space)
     }
 

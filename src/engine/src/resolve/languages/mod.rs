@@ -125,6 +125,11 @@ pub(super) trait Rules: Sync {
     /// What `self` is in a method, when the method has one.
     fn receiver(&self, context: &Context<'_>, def: Def) -> Option<Ty>;
 
+    /// Whether a method's first parameter is its receiver.
+    fn receiver_is_parameter(&self) -> bool {
+        false
+    }
+
     /// What `Self` is in a type.
     fn self_of(&self, context: &Context<'_>, def: Def) -> Option<Ty>;
 
@@ -170,7 +175,10 @@ pub(super) trait Rules: Sync {
                 })
                 .filter(|target| {
                     context.declared(*target).is_some_and(|d| {
-                        matches!(d.kind, NodeKind::Method | NodeKind::Property | NodeKind::Constructor)
+                        matches!(
+                            d.kind,
+                            NodeKind::Method | NodeKind::Property | NodeKind::Constructor
+                        )
                     })
                 })
                 .collect();

@@ -36,14 +36,7 @@ impl Rules for Other {
         Vec::new()
     }
 
-    fn beyond(
-        &self,
-        _: &Context<'_>,
-        _: Place<'_>,
-        _: Within,
-        _: &str,
-        _: Space,
-    ) -> Vec<Found> {
+    fn beyond(&self, _: &Context<'_>, _: Place<'_>, _: Within, _: &str, _: Space) -> Vec<Found> {
         Vec::new()
     }
 

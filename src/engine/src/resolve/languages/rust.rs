@@ -131,7 +131,10 @@ impl Rules for Rust {
             _ => {}
         }
         let found = context.find_in_module(slot, module.within, name, space);
-        if found.is_empty() && module.within == Within::FILE && context.file(slot).is_some_and(|f| crate_name(&f.path).is_some()) {
+        if found.is_empty()
+            && module.within == Within::FILE
+            && context.file(slot).is_some_and(|f| crate_name(&f.path).is_some())
+        {
             // `#[macro_export]` puts macros at the crate's root.
             if let Some(bare) = name.strip_suffix('!') {
                 return macros(context, slot, bare);
@@ -198,13 +201,14 @@ impl Rules for Rust {
         let own: Vec<Found> = own
             .into_iter()
             .filter(|one| match one.entity {
-                Entity::Definition(member) => context.declared(member).is_some_and(|d| {
-                    (d.kind == NodeKind::Field) == is_value
-                }),
+                Entity::Definition(member) => context
+                    .declared(member)
+                    .is_some_and(|d| (d.kind == NodeKind::Field) == is_value),
                 _ => false,
             })
             .collect();
-        if !own.is_empty() && (space != Space::Value || !is_value || !is_called(context, def, name)) {
+        if !own.is_empty() && (space != Space::Value || !is_value || !is_called(context, def, name))
+        {
             return own;
         }
         if declared.kind == NodeKind::EnumMember {
@@ -490,13 +494,7 @@ fn head(context: &Context<'_>, slot: u32, within: Within, name: &str) -> Vec<Fou
 }
 
 /// What no module declares: keywords, crates, the prelude.
-fn outer(
-    context: &Context<'_>,
-    slot: u32,
-    within: Within,
-    name: &str,
-    space: Space,
-) -> Vec<Found> {
+fn outer(context: &Context<'_>, slot: u32, within: Within, name: &str, space: Space) -> Vec<Found> {
     match name {
         "crate" => return module_found(root(context, slot).map(file_module)),
         "self" => {
