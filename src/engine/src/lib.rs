@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! server -> walk -> parse
+//!        -> resolve
 //!        -> embed
 //!        -> resolve
 //!        -> index -> store

@@ -1,7 +1,7 @@
 //! From a file's references to its edges.
 
 use onyx_protocol::code::{
-    Body, Edge, EdgeKind, Expr, ExprId, Pool, Reason, Reference, ReferenceKind, Resolved,
+    Body, Edge, EdgeKind, Expr, ExprId, Pool, Reason, Reference, ReferenceKind, Resolved, TypeId,
     Unresolved, Within,
 };
 use onyx_protocol::facts::NodeKind;
@@ -45,6 +45,10 @@ impl<'w> Out<'_, 'w> {
         match reference.kind {
             ReferenceKind::Call => self.call(reference),
             ReferenceKind::Instantiate => {
+                if let &Expr::New(of, count) = self.place(reference).pool.expr(reference.target) {
+                    self.made(reference, of, count);
+                    return;
+                }
                 let found = self.find(reference, Space::Type);
                 self.typed(reference, EdgeKind::Instantiates, &found);
             }
@@ -66,9 +70,7 @@ impl<'w> Out<'_, 'w> {
                     return;
                 }
                 for one in &found {
-                    if let Entity::Definition(def) = one.entity
-                        && !self.is_local_variable(def)
-                    {
+                    if let Entity::Definition(def) = one.entity {
                         self.edge(reference, EdgeKind::References, def, one.how);
                     }
                 }
@@ -111,20 +113,48 @@ impl<'w> Out<'_, 'w> {
         if is_interface && !of_interface { EdgeKind::Implements } else { EdgeKind::Inherits }
     }
 
-    /// A function's locals are no targets.
-    fn is_local_variable(&self, _def: Def) -> bool {
-        false
-    }
-
     fn find(&self, reference: &Reference, space: Space) -> Vec<Found> {
         self.context.find(self.place(reference), reference.target, space)
     }
 
+    /// `new T(...)`: makes a value and calls the constructor.
+    fn made(&mut self, reference: &Reference, of: TypeId, count: u8) {
+        let place = self.place(reference);
+        match self.context.eval(place, of) {
+            ty @ (Ty::Value(..) | Ty::Union(_)) => {
+                let ty = super::infer::as_type(ty);
+                if let Err((reason, target)) =
+                    self.called_type(reference, &ty, Strategy::Scope, count)
+                {
+                    self.unresolved(reference, EdgeKind::Instantiates, reason, target);
+                }
+            }
+            Ty::Outside { path, .. } => {
+                let (reason, target) = self.outside(&path);
+                self.unresolved(reference, EdgeKind::Instantiates, reason, target);
+            }
+            _ => {
+                let reason = Reason::Unresolved;
+                self.unresolved(reference, EdgeKind::Instantiates, reason, String::new());
+            }
+        }
+    }
+
     fn call(&mut self, reference: &Reference) {
         let place = self.place(reference);
-        let found = self.find(reference, Space::Value);
+        let &Expr::Call(callee, count) = place.pool.expr(reference.target) else { return };
+        let found = self.context.find(place, callee, Space::Value);
+        let found = self.context.of_arity(found, count);
+        if found.is_empty() && !matches!(place.pool.expr(callee), Expr::Name(_)) {
+            // What is called may be what an expression gives.
+            let (ty, how) = self.context.infer(place, callee);
+            let is_known = !matches!(ty, Ty::Unknown);
+            if is_known && self.called_type(reference, &ty, how, count).is_ok() {
+                return;
+            }
+        }
         if found.is_empty() {
-            let reason = self.why(place, reference.target);
+            let reason = self.why(place, callee);
             self.unresolved(reference, EdgeKind::Calls, reason, String::new());
             return;
         }
@@ -133,7 +163,7 @@ impl<'w> Out<'_, 'w> {
         let single = found.len() == 1;
         for one in found.iter().take(MAX_TARGETS + 1) {
             let how = if single { one.how } else { one.how.max(Strategy::Union) };
-            if let Err(why) = self.called(reference, one, how) {
+            if let Err(why) = self.called(reference, one, how, count) {
                 failure.get_or_insert(why);
             }
         }
@@ -153,6 +183,7 @@ impl<'w> Out<'_, 'w> {
         reference: &Reference,
         found: &Found,
         how: Strategy,
+        count: u8,
     ) -> Result<(), (Reason, String)> {
         match &found.entity {
             Entity::Outside(path) => return Err(self.outside(path)),
@@ -180,7 +211,7 @@ impl<'w> Out<'_, 'w> {
         let (ty, more) = self.context.type_of(found);
         let is_alias = !matches!(found.entity, Entity::Definition(_));
         let how = if is_alias { how.max(more) } else { how };
-        self.called_type(reference, &ty, how)
+        self.called_type(reference, &ty, how, count)
     }
 
     fn called_type(
@@ -188,6 +219,7 @@ impl<'w> Out<'_, 'w> {
         reference: &Reference,
         ty: &Ty,
         how: Strategy,
+        count: u8,
     ) -> Result<(), (Reason, String)> {
         match ty {
             Ty::Function(def, _) => self.edge(reference, EdgeKind::Calls, *def, how),
@@ -195,7 +227,7 @@ impl<'w> Out<'_, 'w> {
                 self.edge(reference, EdgeKind::Instantiates, *def, how);
                 let file = self.context.file(def.slot);
                 if let Some(constructor) =
-                    file.and_then(|f| f.rules.constructor(self.context, *def))
+                    file.and_then(|f| f.rules.constructor(self.context, *def, count))
                 {
                     self.edge(reference, EdgeKind::Calls, constructor, how);
                 }
@@ -210,7 +242,7 @@ impl<'w> Out<'_, 'w> {
             Ty::Union(all) => {
                 let mut result = Err((Reason::Dynamic, String::new()));
                 for ty in all.iter().take(MAX_TARGETS) {
-                    if self.called_type(reference, ty, how.max(Strategy::Union)).is_ok() {
+                    if self.called_type(reference, ty, how.max(Strategy::Union), count).is_ok() {
                         result = Ok(());
                     }
                 }
@@ -235,6 +267,9 @@ impl<'w> Out<'_, 'w> {
         for one in found.iter().take(MAX_TARGETS) {
             match &one.entity {
                 Entity::Definition(def) => self.edge(reference, kind, *def, one.how),
+                Entity::Receiver(Ty::Type(def, _) | Ty::Value(def, _)) => {
+                    self.edge(reference, kind, *def, one.how);
+                }
                 Entity::Outside(path) => {
                     let (reason, target) = self.outside(path);
                     self.unresolved(reference, kind, reason, target);
@@ -410,6 +445,7 @@ fn expression(pool: &Pool, expr: ExprId, depth: u8) -> String {
         Expr::Path(of, name) => {
             format!("{}::{}", expression(pool, of, depth + 1), pool.name(name))
         }
+        Expr::Call(of, _) if depth == 0 => expression(pool, of, 1),
         Expr::Call(of, _) => format!("{}()", expression(pool, of, depth + 1)),
         Expr::SelfRef => "self".to_owned(),
         Expr::Super => "super()".to_owned(),

@@ -52,10 +52,6 @@ pub(super) enum Ty {
 }
 
 impl Ty {
-    pub fn value(def: Def) -> Self {
-        Self::Value(def, Rc::new([]))
-    }
-
     pub fn outside(path: &str) -> Self {
         Self::Outside { path: path.into(), arguments: Rc::new([]), is_value: false }
     }

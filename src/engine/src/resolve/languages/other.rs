@@ -20,7 +20,15 @@ impl Rules for Other {
         Vec::new()
     }
 
-    fn glob(&self, _: &Context<'_>, _: u32, _: &Pool, _: &Import, _: &str, _: Space) -> Vec<Found> {
+    fn glob(
+        &self,
+        _: &Context<'_>,
+        _: &Pool,
+        _: &Import,
+        _: &Found,
+        _: &str,
+        _: Space,
+    ) -> Vec<Found> {
         Vec::new()
     }
 

@@ -62,19 +62,13 @@ impl Rules for Python {
     fn glob(
         &self,
         context: &Context<'_>,
-        slot: u32,
-        pool: &Pool,
-        import: &Import,
+        _pool: &Pool,
+        _import: &Import,
+        of: &Found,
         name: &str,
         space: Space,
     ) -> Vec<Found> {
-        let written = pool.name(import.module);
-        let module = absolute(context, slot, written, import.level)
-            .and_then(|path| module_found(context, slot, &path, import.level));
-        let Some(Found { entity: Entity::Module(Module { slot: Some(of), .. }), .. }) = module
-        else {
-            return Vec::new();
-        };
+        let Entity::Module(Module { slot: Some(of), .. }) = of.entity else { return Vec::new() };
         match context.exports(of, name) {
             Some(false) => return Vec::new(),
             None if name.starts_with('_') => return Vec::new(),
@@ -189,6 +183,10 @@ impl Rules for Python {
         })
     }
 
+    fn receiver_is_parameter(&self) -> bool {
+        true
+    }
+
     fn self_of(&self, context: &Context<'_>, def: Def) -> Option<Ty> {
         let declared = context.declared(def)?;
         (declared.kind == NodeKind::Class)
@@ -231,7 +229,7 @@ impl Rules for Python {
         ))
     }
 
-    fn constructor(&self, context: &Context<'_>, def: Def) -> Option<Def> {
+    fn constructor(&self, context: &Context<'_>, def: Def, _count: u8) -> Option<Def> {
         ["__init__", "__new__"].into_iter().find_map(|name| definition(context, def, name))
     }
 

@@ -82,20 +82,18 @@ impl Rules for Rust {
     fn glob(
         &self,
         context: &Context<'_>,
-        slot: u32,
         pool: &Pool,
         import: &Import,
+        of: &Found,
         name: &str,
         space: Space,
     ) -> Vec<Found> {
-        let within = module_around(context, slot, import.owner, pool);
-        let path: Vec<&str> = pool.name(import.module).split("::").collect();
-        let Some(of) = walk(context, slot, within, &path) else { return Vec::new() };
-        match &of {
+        match context.type_of(of).0 {
             Ty::Module(module) => {
                 let Some(target) = module.slot else { return Vec::new() };
                 // Nobody but those inside sees what a module imports for itself.
-                let inside = matches!(path.first(), Some(&"super" | &"self"));
+                let path = pool.name(import.module);
+                let inside = path.starts_with("super") || path.starts_with("self");
                 let named = context.named(target, module.within, name);
                 let is_private = |item: &Named| match item {
                     Named::Import(number) => context
@@ -106,12 +104,12 @@ impl Rules for Rust {
                 if !inside && !named.is_empty() && named.iter().all(is_private) {
                     return Vec::new();
                 }
-                context.find_in(module, name, space)
+                context.find_in_module(target, module.within, name, space)
             }
             Ty::Type(def, _) => {
-                let is_enum = context.declared(*def).is_some_and(|d| d.kind == NodeKind::Enum);
+                let is_enum = context.declared(def).is_some_and(|d| d.kind == NodeKind::Enum);
                 match is_enum {
-                    true => context.own_members(*def, name, space),
+                    true => context.own_members(def, name, space),
                     false => Vec::new(),
                 }
             }
@@ -478,13 +476,19 @@ fn module_around(context: &Context<'_>, slot: u32, owner: Within, pool: &Pool) -
 
 /// What a path's first name means in a module.
 fn head(context: &Context<'_>, slot: u32, within: Within, name: &str) -> Vec<Found> {
+    if matches!(name, "crate" | "self" | "super" | "std" | "core" | "alloc") {
+        return outer(context, slot, within, name, Space::Type);
+    }
     let mut found = Vec::new();
     for space in [Space::Type, Space::Value] {
-        for one in context.find_in_module(slot, within, name, space) {
+        for one in context.find_declared(slot, within, name, space) {
             if !found.contains(&one) {
                 found.push(one);
             }
         }
+    }
+    if found.is_empty() && context.special(FAMILY, CRATE, name).is_empty() {
+        found = context.find_in_module(slot, within, name, Space::Type);
     }
     if found.is_empty() { outer(context, slot, within, name, Space::Type) } else { found }
 }
@@ -531,11 +535,8 @@ fn walk(context: &Context<'_>, slot: u32, within: Within, path: &[&str]) -> Opti
             (found, rest)
         }
         _ => {
-            let found = context.find_in_module(slot, within, first, Space::Type);
-            let found = match found.is_empty() {
-                true => outer(context, slot, within, first, Space::Type),
-                false => found,
-            };
+            let mut found = head(context, slot, within, first);
+            found.retain(|one| context.fits(one, Space::Type));
             (context.types_of(&found).0, rest)
         }
     };
