@@ -138,7 +138,7 @@ fn another_cluster_is_refused() {
     world.build_vectors(1, Metric::L2, &grid(3));
     world.indexes = None;
     let store = Store::open(&world.directory.path().join("store")).unwrap();
-    let other = Indexes::open(Arc::new(store), SYSTEM + 1, Some(CLEAN), 1).unwrap();
+    let other = Indexes::open(Arc::new(store), SYSTEM + 1, Some(CLEAN), 1, u64::MAX).unwrap();
     let status = &other.status(&[id(1)])[0];
     assert_eq!(status.state, GenerationState::Stale);
     assert_eq!(status.reason, "belongs to another cluster");

@@ -1,6 +1,7 @@
 //! Tests of whole generations, over a real store.
 
 mod contract;
+mod graph;
 mod recall;
 mod texts;
 
@@ -64,7 +65,7 @@ impl World {
     fn open(&mut self, recovery: Option<RecoveryEnd>) {
         self.indexes = None;
         let store = Store::open(&self.directory.path().join("store")).unwrap();
-        self.indexes = Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2).unwrap());
+        self.indexes = Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2, u64::MAX).unwrap());
     }
 
     fn build(&self, header: GenerationHeader, model: Option<ModelKey>, entries: Vec<Entry>) {
