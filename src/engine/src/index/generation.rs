@@ -308,7 +308,9 @@ impl Generation {
             table.points.remove(*tid);
         }
         let (live, dead) = (table.points.live(), table.points.dead());
-        let emptied = table.points.entries() == 0 && table.points.end() > 0;
+        // While loading, what is missing is still to come.
+        let emptied =
+            table.points.entries() == 0 && table.points.end() > 0 && self.life() == Life::Ready;
         let old = emptied.then(|| {
             let layout = table.graph.rows.layout();
             std::mem::replace(&mut *table, self.new_table(layout, shared))
@@ -324,11 +326,19 @@ impl Generation {
             shared.jobs.add(Job::Tidy(self.id()));
             return Ok(());
         }
+        self.repair_soon(shared);
+        Ok(())
+    }
+
+    /// Has dead points taken out in the background when they are many.
+    pub(super) fn repair_soon(&self, shared: &Shared) {
+        let table = read(&self.table);
+        let (live, dead) = (table.points.live(), table.points.dead());
+        drop(table);
         let worth_it = dead > REPAIR_POINTS && dead * REPAIR_SHARE > live + dead;
         if worth_it && self.life() == Life::Ready && !self.repairing.swap(true, Ordering::AcqRel) {
             shared.jobs.add(Job::Repair(self.id()));
         }
-        Ok(())
     }
 
     /// All heap tuples, ascending.

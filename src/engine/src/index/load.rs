@@ -110,6 +110,7 @@ impl Generation {
         }
         drop(writer);
         self.save_soon(shared);
+        self.repair_soon(shared);
         Ok(())
     }
 

@@ -164,9 +164,9 @@ impl Store {
     /// The store cannot be written.
     pub fn reclaim_generation(&self, id: GenerationId) -> Result<(), StoreError> {
         let (from, to) = item_range(id);
-        self.db.compact(Family::Items, &from, &to)?;
+        self.db.reclaim(Family::Items, &from, &to)?;
         let (from, to) = graph_range(id);
-        self.db.compact(Family::Graphs, &from, &to)
+        self.db.reclaim(Family::Graphs, &from, &to)
     }
 
     /// Gives the space of removed entries back. Takes time.

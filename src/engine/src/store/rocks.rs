@@ -168,12 +168,17 @@ impl Db {
         Ok(Scan(self.0.iterator_cf_opt(self.family(family)?, options, mode)))
     }
 
-    /// Gives the space of removed keys back.
-    pub fn compact(&self, family: Family, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
-        let handle = self.family(family)?;
+    /// Gives the space of a range back whose keys have all been removed.
+    pub fn reclaim(&self, family: Family, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         // Whole files first: they need no reading.
+        let handle = self.family(family)?;
         self.0.delete_file_in_range_cf(handle, from, to).map_err(|e| plain("write", &e))?;
-        self.0.compact_range_cf(handle, Some(from), Some(to));
+        self.compact(family, from, to)
+    }
+
+    /// Gives the space of removed keys among others back.
+    pub fn compact(&self, family: Family, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        self.0.compact_range_cf(self.family(family)?, Some(from), Some(to));
         Ok(())
     }
 

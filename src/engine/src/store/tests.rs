@@ -163,6 +163,23 @@ fn a_dropped_generation_leaves_nothing_and_its_neighbours_everything() {
 }
 
 #[test]
+fn reclaiming_removed_entries_spares_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.put_generation(&record(1, false)).unwrap();
+    let content = ItemContent::Vector(vec![1.0; 200]);
+    let items = (0..3000u64).map(|at| (at << 16, &content)).collect();
+    let (generation, pending) = (GenerationId([1; 16]), vec![]);
+    let new = NewItems { generation, stamp: 9, highest: true, items, pending, logged: false };
+    store.insert_items(&new).unwrap();
+    store.flush_items().unwrap();
+    let gone: Vec<_> = (0..3000u64).filter(|at| at % 3 > 0).map(|at| at << 16).collect();
+    store.delete_items(&record(1, false), &gone, None).unwrap();
+    store.reclaim_items(generation).unwrap();
+    assert_eq!(store.items(&record(1, false)).unwrap().count(), 1000);
+}
+
+#[test]
 fn discarded_entries_lower_the_highest_stamp() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();

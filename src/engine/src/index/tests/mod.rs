@@ -3,6 +3,7 @@
 mod contract;
 mod graph;
 mod recall;
+mod stored;
 mod texts;
 
 use std::sync::Arc;
@@ -86,6 +87,11 @@ impl World {
         let hits = self.search(id(n), query, k, ef, &|| false).unwrap();
         assert!(hits.windows(2).all(|w| w[0].distance <= w[1].distance));
         hits.iter().map(|hit| hit.tid).collect()
+    }
+
+    /// Points on their way into the graph.
+    fn unlinked(&self, n: u8) -> usize {
+        self.shared.get(id(n)).unwrap().graph().1.count()
     }
 
     fn state(&self, n: u8) -> GenerationState {
