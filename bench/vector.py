@@ -255,7 +255,7 @@ class Bench:
 
 
 def main():
-    report = Report("bench-vector")
+    report = Report("bench-vector", aloud=True)
     sets = os.environ.get("SETS", "words embeddings").split()
     seconds, asked = number("SECONDS_EACH", 5), number("ASKED", 300)
     for name in sets:

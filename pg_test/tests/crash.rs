@@ -53,7 +53,10 @@ fn kill(cluster: &Cluster, dice: &mut Dice) -> &'static str {
     };
     let (what, pid) = match dice.roll(5) {
         0 => ("the engine", pid_of("SELECT pid FROM onyx.stat_engine WHERE pid IS NOT NULL")),
-        1 => ("the supervisor", pid_of("SELECT supervisor_pid FROM onyx.stat_engine WHERE supervisor_pid IS NOT NULL")),
+        1 => (
+            "the supervisor",
+            pid_of("SELECT supervisor_pid FROM onyx.stat_engine WHERE supervisor_pid IS NOT NULL"),
+        ),
         2 => (
             "a backend",
             pid_of(
@@ -120,11 +123,11 @@ fn check(cluster: &Cluster, what: &str) {
 
 #[test]
 fn kills_at_random_moments_leave_indexes_and_tables_equal() {
-    let seed = number("SEED", SystemTime::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64) | 1);
+    let seed =
+        number("SEED", SystemTime::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64) | 1);
     println!("SEED={seed}");
     let mut dice = Dice(seed);
-    let cluster =
-        Cluster::start(Config::new().durable().set("max_prepared_transactions", "10"));
+    let cluster = Cluster::start(Config::new().durable().set("max_prepared_transactions", "10"));
     let mut client = cluster.connect();
     client.run("CREATE EXTENSION onyx CASCADE");
     cluster.wait_for_engine();

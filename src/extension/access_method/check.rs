@@ -115,7 +115,7 @@ unsafe fn without_row(heap: pg_sys::Relation, entries: &HashSet<HeapTid>) -> Vec
     // SAFETY: the caller's promise.
     let (is_heap, blocks) = unsafe {
         (
-            (*(*heap).rd_rel).relam == pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID),
+            (*(*heap).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID,
             pg_sys::RelationGetNumberOfBlocksInFork(heap, pg_sys::ForkNumber::MAIN_FORKNUM),
         )
     };

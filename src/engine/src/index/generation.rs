@@ -92,7 +92,9 @@ pub struct Generation {
 impl Generation {
     /// A generation as it is in the store, nothing of it in memory yet.
     pub fn new(record: GenerationRecord, highest: Lsn, life: Life, shared: &Shared) -> Self {
-        let table = empty_table(&record.header, Layout::Whole, life == Life::Loading, shared);
+        let paused = life == Life::Loading;
+        let pool = Arc::clone(&shared.pool);
+        let table = empty_table(&record.header, Layout::Whole, paused, pool);
         Self {
             header: record.header.clone(),
             model: record.model,
@@ -132,7 +134,8 @@ impl Generation {
 
     /// An empty table.
     pub fn new_table(&self, layout: Layout, shared: &Shared) -> Table {
-        empty_table(&self.header, layout, self.life() == Life::Loading, shared)
+        let paused = self.life() == Life::Loading;
+        empty_table(&self.header, layout, paused, Arc::clone(&shared.pool))
     }
 
     /// How rows of vectors like these are kept.
@@ -158,7 +161,18 @@ impl Generation {
             false => format!("{}: {}", error.message, error.detail.trim_end_matches('.')),
         };
         self.set_life(Life::Stale(reason));
+        self.give_memory_back();
         Err(error)
+    }
+
+    /// Forgets everything in memory, of a generation that will not be used again.
+    pub(super) fn give_memory_back(&self) {
+        let mut table = write(&self.table);
+        let (layout, pool) = (table.graph.rows.layout(), table.linker.pool());
+        let old = std::mem::replace(&mut *table, empty_table(&self.header, layout, true, pool));
+        self.share.set(0);
+        drop(table);
+        drop(old);
     }
 
     /// The graph and what links into it.
@@ -451,7 +465,12 @@ impl Generation {
     }
 }
 
-fn empty_table(header: &GenerationHeader, layout: Layout, paused: bool, shared: &Shared) -> Table {
+fn empty_table(
+    header: &GenerationHeader,
+    layout: Layout,
+    paused: bool,
+    pool: Arc<rayon::ThreadPool>,
+) -> Table {
     let options = GraphOptions {
         metric: header.metric,
         dimensions: header.dimensions as usize,
@@ -459,7 +478,7 @@ fn empty_table(header: &GenerationHeader, layout: Layout, paused: bool, shared: 
         ef_construction: header.ef_construction as usize,
     };
     let graph = Arc::new(Graph::new(options, layout));
-    let linker = Arc::new(Linker::new(Arc::clone(&graph), Arc::clone(&shared.pool), paused));
+    let linker = Arc::new(Linker::new(Arc::clone(&graph), pool, paused));
     let texts = matches!(header.content, Content::Texts(_));
     Table { points: Points::new(texts), graph, linker }
 }

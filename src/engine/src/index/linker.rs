@@ -55,6 +55,11 @@ impl Linker {
         }
     }
 
+    /// The threads it links on.
+    pub fn pool(&self) -> Arc<rayon::ThreadPool> {
+        Arc::clone(&self.pool)
+    }
+
     /// Queues points that have been put.
     ///
     /// # Errors

@@ -37,9 +37,10 @@ impl Graph {
                 self.links.set(*id, layer, &[]);
             }
             drop(held);
-            self.forget(*id);
         }
+        // Who has come by them before has ended then, and nobody has linked to them.
         self.quiesce();
+        leaving.iter().for_each(|id| self.forget(*id));
         self.reach_all(stopped);
         true
     }

@@ -32,9 +32,9 @@ const SCAN_POINTS: usize = 2_048;
 /// Attempts of a scan that entries move under.
 const SCAN_ATTEMPTS: usize = 8;
 
-/// Vectors are read from the store for twice as many points as are asked for, and so many more: ranks
-/// are off by less than the distances between so many.
-const MARGIN: usize = 16;
+/// Exact distances are computed for half as many of the graph's points more than are asked for, and so
+/// many: ranks are off by less than the distances between so many.
+const MARGIN: usize = 32;
 
 /// A query on its way.
 struct Question<'a> {
@@ -111,12 +111,13 @@ impl Generation {
         let table = read(&self.table);
         candidates.retain(|id| table.points.is_live(*id));
         drop(table);
+        candidates.truncate(question.k.saturating_add(question.k / 2).saturating_add(MARGIN));
         let nearest = self.measure(shared, graph, &walk, question, &candidates)?;
         Ok(nearest.into_hits())
     }
 
-    /// Exact distances of the entries of points given nearest first. Those whose vectors are in the
-    /// store are read from there, at once, as many as are likely to matter.
+    /// Exact distances of the entries of points. Vectors that are in the store are read from there, at
+    /// once.
     fn measure(
         &self,
         shared: &Shared,
@@ -134,7 +135,7 @@ impl Generation {
             // SAFETY: within a walk, and live points have been put.
             if unsafe { graph.rows.read(*id as usize, &mut values) } {
                 found.push((exact(metric, question.query, &values), *id));
-            } else if away.len() < question.k.saturating_mul(2).saturating_add(MARGIN) {
+            } else {
                 away.push(*id);
             }
         }

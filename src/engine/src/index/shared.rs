@@ -64,6 +64,7 @@ impl Shared {
                     let reason = format!("could not be loaded: {}", words(&error));
                     log::error!("index generation {}: {reason}", hex(id));
                     generation.set_life(Life::Stale(reason));
+                    generation.give_memory_back();
                 }
             }
             Job::Repair(id) => {

@@ -2,6 +2,7 @@
 
 mod contract;
 mod graph;
+mod memory;
 mod recall;
 mod stored;
 mod texts;
@@ -54,11 +55,16 @@ fn entries(vectors: &[Vec<f32>]) -> Vec<Entry> {
 struct World {
     directory: TempDir,
     indexes: Option<Arc<Indexes>>,
+    memory: u64,
 }
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { directory: tempfile::tempdir().unwrap(), indexes: None };
+        Self::with_memory(u64::MAX)
+    }
+
+    fn with_memory(memory: u64) -> Self {
+        let mut world = Self { directory: tempfile::tempdir().unwrap(), indexes: None, memory };
         world.open(Some(CLEAN));
         world
     }
@@ -66,7 +72,8 @@ impl World {
     fn open(&mut self, recovery: Option<RecoveryEnd>) {
         self.indexes = None;
         let store = Store::open(&self.directory.path().join("store")).unwrap();
-        self.indexes = Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2, u64::MAX).unwrap());
+        self.indexes =
+            Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2, self.memory).unwrap());
     }
 
     fn build(&self, header: GenerationHeader, model: Option<ModelKey>, entries: Vec<Entry>) {
