@@ -30,7 +30,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Runs statements until one fails, or told to stop.
 fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> String) {
-    let Some(mut client) = cluster.try_connect() else { return };
+    let Some(mut client) = cluster.session() else { return };
     for i in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
@@ -48,7 +48,7 @@ fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> 
 
 fn kill(cluster: &Cluster, dice: &mut Dice) -> &'static str {
     let pid_of = |sql: &str| {
-        let mut client = cluster.try_connect()?;
+        let mut client = cluster.session()?;
         client.query_opt(sql, &[]).ok().flatten().map(|row| row.get::<_, i32>(0))
     };
     let (what, pid) = match dice.roll(5) {
@@ -86,11 +86,11 @@ fn back(cluster: &Cluster) -> Client {
     }
     // A killed child takes the server through a restart of its own.
     let connected = || {
-        let mut client = cluster.try_connect()?;
+        let mut client = cluster.session()?;
         client.batch_execute("SELECT 1").ok().map(|()| client)
     };
-    let mut client = eventually("the server", Duration::from_secs(60), connected);
-    onyx_pg_test::wait_for_engine(&mut client);
+    let client = eventually("the server", Duration::from_secs(60), connected);
+    cluster.wait_for_engine();
     client
 }
 
