@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use onyx_protocol::code::{Expr, ExprId, Import, Interface, Pool, Type, TypeId, Within};
+use onyx_protocol::code::{
+    Expr, ExprId, Import, Interface, ManifestKind, Pool, Type, TypeId, Within,
+};
 
 /// 64-bit hash that is the same on every machine and in every version: FNV-1a with a final mix.
 pub(super) struct Fnv(u64);
@@ -126,6 +128,20 @@ pub(super) fn exports(container: u64) -> u64 {
 /// What a language indexes by a name of its own: impl blocks by type, methods by name.
 pub(super) fn special(family: u8, what: u8, text: &str) -> u64 {
     Fnv::new(9).number(u64::from(family)).number(u64::from(what)).text(text).end()
+}
+
+/// What a manifest says.
+pub(super) fn manifest(container: u64) -> u64 {
+    Fnv::new(10).number(container).end()
+}
+
+/// The manifests that name a package. Cargo writes `-` where programs write `_`.
+pub(super) fn package_name(kind: ManifestKind, name: &str) -> u64 {
+    let hash = Fnv::new(11).number(kind as u64);
+    match kind {
+        ManifestKind::Cargo => hash.text(&name.replace('-', "_")).end(),
+        _ => hash.text(name).end(),
+    }
 }
 
 /// Hashes the content of shapes, numbers replaced by what they stand for.
