@@ -63,7 +63,8 @@ fn main() {
         .zip(&files)
         .map(|(id, file)| {
             let start = Instant::now();
-            let resolved = workspace.resolve(id, &file.body).expect("a body just written can be read");
+            let resolved =
+                workspace.resolve(id, &file.body).expect("a body just written can be read");
             slowest = slowest.max((start.elapsed(), &file.path));
             resolved
         })
@@ -77,29 +78,41 @@ fn main() {
             None => String::new(),
         };
         for edge in &resolved.edges {
-            let key = format!("{} {} {}", file.language.as_str(), edge.kind.as_str(), edge.resolution);
+            let key =
+                format!("{} {} {}", file.language.as_str(), edge.kind.as_str(), edge.resolution);
             *counts.entry(key).or_default() += 1;
             let target = &files[edge.file as usize];
             if !quiet {
-                println!("{}", json!({
-                    "file": file.path, "language": file.language.as_str(),
-                    "source": name(file, edge.source), "kind": edge.kind.as_str(),
-                    "target_file": target.path, "target": name(target, edge.target),
-                    "line": edge.line, "column": edge.column,
-                    "resolution": edge.resolution, "confidence": edge.confidence,
-                }));
+                println!(
+                    "{}",
+                    json!({
+                        "file": file.path, "language": file.language.as_str(),
+                        "source": name(file, edge.source), "kind": edge.kind.as_str(),
+                        "target_file": target.path, "target": name(target, edge.target),
+                        "line": edge.line, "column": edge.column,
+                        "resolution": edge.resolution, "confidence": edge.confidence,
+                    })
+                );
             }
         }
         for one in &resolved.unresolved {
-            let key = format!("{} {} ! {}", file.language.as_str(), one.kind.as_str(), one.reason.as_str());
+            let key = format!(
+                "{} {} ! {}",
+                file.language.as_str(),
+                one.kind.as_str(),
+                one.reason.as_str()
+            );
             *counts.entry(key).or_default() += 1;
             if !quiet {
-                println!("{}", json!({
-                    "file": file.path, "language": file.language.as_str(),
-                    "source": name(file, one.source), "kind": one.kind.as_str(),
-                    "name": one.name, "outside": one.target, "reason": one.reason.as_str(),
-                    "line": one.line, "column": one.column,
-                }));
+                println!(
+                    "{}",
+                    json!({
+                        "file": file.path, "language": file.language.as_str(),
+                        "source": name(file, one.source), "kind": one.kind.as_str(),
+                        "name": one.name, "outside": one.target, "reason": one.reason.as_str(),
+                        "line": one.line, "column": one.column,
+                    })
+                );
             }
         }
     }

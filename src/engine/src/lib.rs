@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! server -> walk -> parse
+//!        -> resolve
 //!        -> embed
 //!        -> index -> store
 //! ```
@@ -12,6 +13,7 @@
 pub mod embed;
 pub mod index;
 pub mod parse;
+pub mod resolve;
 pub mod server;
 pub mod store;
 pub mod walk;

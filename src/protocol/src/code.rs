@@ -464,9 +464,9 @@ pub struct Binding {
 /// What a reference does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReferenceKind {
-    /// Calls; instantiates if it is a type.
+    /// Calls; instantiates if it is a type. `target` is the call, an `Expr::Call`.
     Call,
-    /// Makes a value of a type.
+    /// Makes a value of a type. `target` is the type's name or path, or an `Expr::New`.
     Instantiate,
     /// Names a type.
     Type,

@@ -9,7 +9,7 @@ use onyx_protocol::code::{
 
 use super::keys::{self, Map, Set};
 use super::members::Bases;
-use super::ty::{Def, Found, Strategy, Ty};
+use super::ty::{Def, Found, Space, Strategy, Ty};
 use super::workspace::{File, Named, Workspace};
 
 /// Deepest nesting of one question in another.
@@ -34,13 +34,16 @@ pub(super) enum At {
     Within(Within),
 }
 
+/// Answers by slot and number.
+type Kept<T> = RefCell<Map<(u32, u32), T>>;
+
 /// Memory of one file's resolution.
 #[derive(Default)]
 pub(super) struct Memory {
     pub bases: RefCell<Map<(u32, u32), Rc<Bases>>>,
     pub definitions: RefCell<Map<(u32, u32), Ty>>,
-    pub imports: RefCell<Map<(u32, u32), Rc<[Found]>>>,
-    pub blocks: RefCell<Map<(u32, u32), Rc<[Def]>>>,
+    pub imports: Kept<Rc<[Found]>>,
+    pub blocks: Kept<Rc<[Def]>>,
     pub locals: RefCell<Map<u32, (Ty, Strategy)>>,
 }
 
@@ -48,6 +51,9 @@ pub(super) struct Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Import(u32, u32),
+    LocalImport(u32),
+    /// Glob imports of a container, for a name.
+    Glob(u32, Within, u64, Space),
     Definition(Def),
     Local(u32),
 }

@@ -1,7 +1,7 @@
 //! From a file's references to its edges.
 
 use onyx_protocol::code::{
-    Body, Edge, EdgeKind, Expr, ExprId, Pool, Reason, Reference, ReferenceKind, Resolved,
+    Body, Edge, EdgeKind, Expr, ExprId, Pool, Reason, Reference, ReferenceKind, Resolved, TypeId,
     Unresolved, Within,
 };
 use onyx_protocol::facts::NodeKind;
@@ -45,6 +45,10 @@ impl<'w> Out<'_, 'w> {
         match reference.kind {
             ReferenceKind::Call => self.call(reference),
             ReferenceKind::Instantiate => {
+                if let &Expr::New(of, count) = self.place(reference).pool.expr(reference.target) {
+                    self.made(reference, of, count);
+                    return;
+                }
                 let found = self.find(reference, Space::Type);
                 self.typed(reference, EdgeKind::Instantiates, &found);
             }
@@ -66,9 +70,7 @@ impl<'w> Out<'_, 'w> {
                     return;
                 }
                 for one in &found {
-                    if let Entity::Definition(def) = one.entity
-                        && !self.is_local_variable(def)
-                    {
+                    if let Entity::Definition(def) = one.entity {
                         self.edge(reference, EdgeKind::References, def, one.how);
                     }
                 }
@@ -102,30 +104,57 @@ impl<'w> Out<'_, 'w> {
     /// A class implements interfaces and inherits from classes.
     fn inheritance(&self, found: &[Found], source: Within) -> EdgeKind {
         let is_interface = found.iter().any(|one| match one.entity {
-            Entity::Definition(def) => self
-                .context
-                .declared(def)
-                .is_some_and(|d| matches!(d.kind, NodeKind::Interface)),
+            Entity::Definition(def) => {
+                self.context.declared(def).is_some_and(|d| matches!(d.kind, NodeKind::Interface))
+            }
             _ => false,
         });
         let of_interface = self.kind_of(source) == Some(NodeKind::Interface);
         if is_interface && !of_interface { EdgeKind::Implements } else { EdgeKind::Inherits }
     }
 
-    /// A function's locals are no targets.
-    fn is_local_variable(&self, _def: Def) -> bool {
-        false
-    }
-
     fn find(&self, reference: &Reference, space: Space) -> Vec<Found> {
         self.context.find(self.place(reference), reference.target, space)
     }
 
+    /// `new T(...)`: makes a value and calls the constructor.
+    fn made(&mut self, reference: &Reference, of: TypeId, count: u8) {
+        let place = self.place(reference);
+        match self.context.eval(place, of) {
+            ty @ (Ty::Value(..) | Ty::Union(_)) => {
+                let ty = super::infer::as_type(ty);
+                if let Err((reason, target)) =
+                    self.called_type(reference, &ty, Strategy::Scope, count)
+                {
+                    self.unresolved(reference, EdgeKind::Instantiates, reason, target);
+                }
+            }
+            Ty::Outside { path, .. } => {
+                let (reason, target) = self.outside(&path);
+                self.unresolved(reference, EdgeKind::Instantiates, reason, target);
+            }
+            _ => {
+                let reason = Reason::Unresolved;
+                self.unresolved(reference, EdgeKind::Instantiates, reason, String::new());
+            }
+        }
+    }
+
     fn call(&mut self, reference: &Reference) {
         let place = self.place(reference);
-        let found = self.find(reference, Space::Value);
+        let &Expr::Call(callee, count) = place.pool.expr(reference.target) else { return };
+        let found = self.context.find(place, callee, Space::Value);
+        let found = self.context.of_arity(found, count);
+        if found.is_empty() && !matches!(place.pool.expr(callee), Expr::Name(_)) {
+            // What is called may be what an expression gives.
+            let (ty, how) = self.context.infer(place, callee);
+            let is_known = !matches!(ty, Ty::Unknown);
+            if is_known && self.called_type(reference, &ty, how, count).is_ok() {
+                return;
+            }
+        }
         if found.is_empty() {
-            let reason = self.why(place, reference.target);
+            let reason = self.why(place, callee);
             self.unresolved(reference, EdgeKind::Calls, reason, String::new());
             return;
         }
@@ -134,7 +163,7 @@ impl<'w> Out<'_, 'w> {
         let single = found.len() == 1;
         for one in found.iter().take(MAX_TARGETS + 1) {
             let how = if single { one.how } else { one.how.max(Strategy::Union) };
-            if let Err(why) = self.called(reference, one, how) {
+            if let Err(why) = self.called(reference, one, how, count) {
                 failure.get_or_insert(why);
             }
         }
@@ -154,6 +183,7 @@ impl<'w> Out<'_, 'w> {
         reference: &Reference,
         found: &Found,
         how: Strategy,
+        count: u8,
     ) -> Result<(), (Reason, String)> {
         match &found.entity {
             Entity::Outside(path) => return Err(self.outside(path)),
@@ -165,7 +195,12 @@ impl<'w> Out<'_, 'w> {
                 let kind = self.context.declared(*def).map(|d| d.kind);
                 if matches!(
                     kind,
-                    Some(NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Macro)
+                    Some(
+                        NodeKind::Function
+                            | NodeKind::Method
+                            | NodeKind::Constructor
+                            | NodeKind::Macro
+                    )
                 ) {
                     self.edge(reference, EdgeKind::Calls, *def, how);
                     return Ok(());
@@ -176,7 +211,7 @@ impl<'w> Out<'_, 'w> {
         let (ty, more) = self.context.type_of(found);
         let is_alias = !matches!(found.entity, Entity::Definition(_));
         let how = if is_alias { how.max(more) } else { how };
-        self.called_type(reference, &ty, how)
+        self.called_type(reference, &ty, how, count)
     }
 
     fn called_type(
@@ -184,13 +219,16 @@ impl<'w> Out<'_, 'w> {
         reference: &Reference,
         ty: &Ty,
         how: Strategy,
+        count: u8,
     ) -> Result<(), (Reason, String)> {
         match ty {
             Ty::Function(def, _) => self.edge(reference, EdgeKind::Calls, *def, how),
             Ty::Type(def, _) => {
                 self.edge(reference, EdgeKind::Instantiates, *def, how);
                 let file = self.context.file(def.slot);
-                if let Some(constructor) = file.and_then(|f| f.rules.constructor(self.context, *def)) {
+                if let Some(constructor) =
+                    file.and_then(|f| f.rules.constructor(self.context, *def, count))
+                {
                     self.edge(reference, EdgeKind::Calls, constructor, how);
                 }
             }
@@ -204,7 +242,7 @@ impl<'w> Out<'_, 'w> {
             Ty::Union(all) => {
                 let mut result = Err((Reason::Dynamic, String::new()));
                 for ty in all.iter().take(MAX_TARGETS) {
-                    if self.called_type(reference, ty, how.max(Strategy::Union)).is_ok() {
+                    if self.called_type(reference, ty, how.max(Strategy::Union), count).is_ok() {
                         result = Ok(());
                     }
                 }
@@ -229,6 +267,9 @@ impl<'w> Out<'_, 'w> {
         for one in found.iter().take(MAX_TARGETS) {
             match &one.entity {
                 Entity::Definition(def) => self.edge(reference, kind, *def, one.how),
+                Entity::Receiver(Ty::Type(def, _) | Ty::Value(def, _)) => {
+                    self.edge(reference, kind, *def, one.how);
+                }
                 Entity::Outside(path) => {
                     let (reason, target) = self.outside(path);
                     self.unresolved(reference, kind, reason, target);
@@ -258,23 +299,49 @@ impl<'w> Out<'_, 'w> {
         let Some(import) = import else { return };
         let written = written(pool, import.module, import.name, import.level);
         if found.is_empty() {
-            self.push_unresolved(reference, EdgeKind::Imports, Reason::Unresolved, written, String::new());
+            self.push_unresolved(
+                reference,
+                EdgeKind::Imports,
+                Reason::Unresolved,
+                written,
+                String::new(),
+            );
             return;
         }
         for one in found.iter().take(MAX_TARGETS) {
             match &one.entity {
-                Entity::Definition(def) => self.edge(reference, EdgeKind::Imports, *def, Strategy::Import),
+                Entity::Definition(def) => {
+                    self.edge(reference, EdgeKind::Imports, *def, Strategy::Import)
+                }
                 Entity::Module(module) => {
                     if let Some(slot) = module.slot {
-                        self.edge_to(reference, EdgeKind::Imports, slot, module.within, Strategy::Import);
+                        self.edge_to(
+                            reference,
+                            EdgeKind::Imports,
+                            slot,
+                            module.within,
+                            Strategy::Import,
+                        );
                     }
                 }
                 Entity::Attribute(slot, _) => {
-                    self.edge_to(reference, EdgeKind::Imports, *slot, Within::FILE, Strategy::Import);
+                    self.edge_to(
+                        reference,
+                        EdgeKind::Imports,
+                        *slot,
+                        Within::FILE,
+                        Strategy::Import,
+                    );
                 }
                 Entity::Outside(path) => {
                     let (reason, target) = self.outside(path);
-                    self.push_unresolved(reference, EdgeKind::Imports, reason, written.clone(), target);
+                    self.push_unresolved(
+                        reference,
+                        EdgeKind::Imports,
+                        reason,
+                        written.clone(),
+                        target,
+                    );
                 }
                 _ => {}
             }
@@ -289,7 +356,9 @@ impl<'w> Out<'_, 'w> {
                     return Reason::Dynamic;
                 }
                 match self.context.infer(place, object).0 {
-                    Ty::Unknown | Ty::Function(..) | Ty::Parameter(..) | Ty::Gives(_) => Reason::Dynamic,
+                    Ty::Unknown | Ty::Function(..) | Ty::Parameter(..) | Ty::Gives(_) => {
+                        Reason::Dynamic
+                    }
                     Ty::Outside { .. } | Ty::OutsideMember(..) => Reason::External,
                     _ => Reason::Unresolved,
                 }
@@ -339,7 +408,13 @@ impl<'w> Out<'_, 'w> {
         });
     }
 
-    fn unresolved(&mut self, reference: &Reference, kind: EdgeKind, reason: Reason, target: String) {
+    fn unresolved(
+        &mut self,
+        reference: &Reference,
+        kind: EdgeKind,
+        reason: Reason,
+        target: String,
+    ) {
         let name = expression(&self.context.body.pool, reference.target, 0);
         self.push_unresolved(reference, kind, reason, name, target);
     }
@@ -370,6 +445,7 @@ fn expression(pool: &Pool, expr: ExprId, depth: u8) -> String {
         Expr::Path(of, name) => {
             format!("{}::{}", expression(pool, of, depth + 1), pool.name(name))
         }
+        Expr::Call(of, _) if depth == 0 => expression(pool, of, 1),
         Expr::Call(of, _) => format!("{}()", expression(pool, of, depth + 1)),
         Expr::SelfRef => "self".to_owned(),
         Expr::Super => "super()".to_owned(),

@@ -22,6 +22,14 @@ impl<'w> Context<'w> {
             Expr::Unknown => nothing,
             Expr::Name(_) | Expr::Member(..) | Expr::Path(..) | Expr::SelfRef => {
                 let found = self.find(place, expr, Space::Value);
+                if let Expr::Member(object, name) = *place.pool.expr(expr)
+                    && found.is_empty()
+                    && let Ok(index) = place.pool.name(name).parse::<usize>()
+                    && let (Ty::Tuple(parts), how) = self.infer(place, object)
+                {
+                    let part = parts.get(index).cloned().unwrap_or(Ty::Unknown);
+                    return (part, how.max(Strategy::Element));
+                }
                 self.types_of(&found)
             }
             Expr::Super => match rules.super_type(self, place) {
@@ -29,12 +37,18 @@ impl<'w> Context<'w> {
                 None => nothing,
             },
             Expr::Call(callee, count) => {
-                let (callee, how) = self.infer(place, *callee);
+                let (callee, how) = match place.pool.expr(*callee) {
+                    Expr::Name(_) | Expr::Member(..) | Expr::Path(..) => {
+                        let found = self.find(place, *callee, Space::Value);
+                        self.types_of(&self.of_arity(found, *count))
+                    }
+                    _ => self.infer(place, *callee),
+                };
                 let how = match callee {
                     Ty::Type(..) => how.max(Strategy::Constructor),
                     _ => how.max(Strategy::Return),
                 };
-                (self.called(&callee, *count), how)
+                (self.called(&callee), how)
             }
             Expr::New(of, _) => (self.eval(place, *of), Strategy::Constructor),
             Expr::OfType(of) => (self.eval(place, *of), Strategy::Constructor),
@@ -121,11 +135,8 @@ impl<'w> Context<'w> {
             Expr::Member(object, name) | Expr::Path(object, name) => {
                 let is_path = matches!(place.pool.expr(expr), Expr::Path(..));
                 let name = place.pool.name(name);
-                let (ty, how) = if is_path {
-                    self.path_head(place, object)
-                } else {
-                    self.infer(place, object)
-                };
+                let (ty, how) =
+                    if is_path { self.path_head(place, object) } else { self.infer(place, object) };
                 let how = match ty {
                     Ty::Module(_) | Ty::Type(..) if how < Strategy::Member => Strategy::Member,
                     Ty::Value(..) if how <= Strategy::Import => Strategy::Receiver,
@@ -153,12 +164,32 @@ impl<'w> Context<'w> {
         }
     }
 
+    /// Of overloads those that take so many arguments; all when none does.
+    pub fn of_arity(&self, found: Vec<Found>, count: u8) -> Vec<Found> {
+        if found.len() < 2 {
+            return found;
+        }
+        let fits = |one: &Found| match one.entity {
+            Entity::Definition(def) => self.declared(def).is_none_or(|declared| {
+                let most = declared.parameters.len();
+                let least = declared.parameters.iter().filter(|p| !p.optional).count();
+                let count = usize::from(count);
+                let is_open = declared.flags & flags::VARIADIC != 0;
+                count >= least.saturating_sub(usize::from(is_open)) && (is_open || count <= most)
+            }),
+            _ => true,
+        };
+        let kept: Vec<Found> = found.iter().filter(|one| fits(one)).cloned().collect();
+        if kept.is_empty() { found } else { kept }
+    }
+
     /// A first parameter that is the receiver is the receiver.
     fn receiver_of(&self, found: Found) -> Found {
         if let Entity::Parameter(def, 0) = found.entity
             && let Some(declared) = self.declared(def)
             && declared.flags & flags::RECEIVER != 0
             && let Some(file) = self.file(def.slot)
+            && file.rules.receiver_is_parameter()
             && let Some(ty) = file.rules.receiver(self, def)
         {
             return Found::new(Entity::Receiver(ty), Strategy::Own);
@@ -387,13 +418,13 @@ impl<'w> Context<'w> {
     }
 
     /// What a call gives.
-    pub fn called(&self, callee: &Ty, _count: u8) -> Ty {
+    pub fn called(&self, callee: &Ty) -> Ty {
         let Some(_question) = self.question() else { return Ty::Unknown };
         match callee {
             Ty::Function(def, receiver) => self.result(*def, receiver.as_deref()),
             Ty::Type(def, arguments) => Ty::Value(*def, arguments.clone()),
             Ty::Gives(ty) => (**ty).clone(),
-            Ty::Union(all) => Ty::union(all.iter().map(|ty| self.called(ty, _count))),
+            Ty::Union(all) => Ty::union(all.iter().map(|ty| self.called(ty))),
             other => {
                 let rules = match self.file(self.slot) {
                     Some(file) => file.rules,

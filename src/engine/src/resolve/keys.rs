@@ -132,12 +132,12 @@ pub(super) fn special(family: u8, what: u8, text: &str) -> u64 {
 
 /// What a manifest says.
 pub(super) fn manifest(container: u64) -> u64 {
-    Fnv::new(10).number(container).end()
+    Fnv::new(12).number(container).end()
 }
 
 /// The manifests that name a package. Cargo writes `-` where programs write `_`.
 pub(super) fn package_name(kind: ManifestKind, name: &str) -> u64 {
-    let hash = Fnv::new(11).number(kind as u64);
+    let hash = Fnv::new(13).number(kind as u64);
     match kind {
         ManifestKind::Cargo => hash.text(&name.replace('-', "_")).end(),
         _ => hash.text(name).end(),

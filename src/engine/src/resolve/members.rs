@@ -149,7 +149,7 @@ impl<'w> Context<'w> {
         let itself = Bases { all: vec![(def, own.clone())], outside: None };
         self.memory.bases.borrow_mut().insert(key, Rc::new(itself));
         let mut outside = None;
-        let mut lists: Vec<Vec<(Def, Rc<[Ty]>)>> = Vec::new();
+        let mut lists: Vec<Line> = Vec::new();
         let mut direct = Vec::new();
         for base in self.direct_bases(def) {
             match base {
@@ -157,7 +157,8 @@ impl<'w> Context<'w> {
                     let of = self.bases(base);
                     let receiver = Ty::Value(base, arguments.clone());
                     let all = of.all.iter().map(|(def, inner)| {
-                        let inner = inner.iter().map(|ty| self.substituted(ty.clone(), Some(&receiver)));
+                        let inner =
+                            inner.iter().map(|ty| self.substituted(ty.clone(), Some(&receiver)));
                         (*def, inner.collect())
                     });
                     lists.push(all.collect());
@@ -167,7 +168,8 @@ impl<'w> Context<'w> {
                     }
                 }
                 other => {
-                    let ignored = self.file(def.slot).is_some_and(|f| f.rules.is_empty_base(&other));
+                    let ignored =
+                        self.file(def.slot).is_some_and(|f| f.rules.is_empty_base(&other));
                     if !ignored && outside.is_none() {
                         outside = Some(other);
                     }
@@ -238,7 +240,8 @@ impl<'w> Context<'w> {
     }
 
     fn replaced(&self, ty: &Ty, with: &dyn Fn(Def, u32) -> Option<Ty>) -> Ty {
-        let all = |all: &Rc<[Ty]>| -> Rc<[Ty]> { all.iter().map(|ty| self.replaced(ty, with)).collect() };
+        let all =
+            |all: &Rc<[Ty]>| -> Rc<[Ty]> { all.iter().map(|ty| self.replaced(ty, with)).collect() };
         match ty {
             Ty::Parameter(def, index) => with(*def, *index).unwrap_or_else(|| ty.clone()),
             Ty::Value(def, arguments) if !arguments.is_empty() => Ty::Value(*def, all(arguments)),
@@ -255,12 +258,15 @@ impl<'w> Context<'w> {
     }
 }
 
+/// Types with their arguments, in an order.
+type Line = Vec<(Def, Rc<[Ty]>)>;
+
 /// C3: takes the first head that is in no other list's tail; where there is none, the first head.
-fn merge(mut lists: Vec<Vec<(Def, Rc<[Ty]>)>>, all: &mut Vec<(Def, Rc<[Ty]>)>) {
+fn merge(mut lists: Vec<Line>, all: &mut Line) {
     loop {
         lists.retain(|list| !list.is_empty());
         let Some(first) = lists.first() else { return };
-        let fits = |def: Def, lists: &[Vec<(Def, Rc<[Ty]>)>]| {
+        let fits = |def: Def, lists: &[Line]| {
             !lists.iter().any(|list| list.iter().skip(1).any(|(other, _)| *other == def))
         };
         let next = lists.iter().map(|list| &list[0]).find(|(def, _)| fits(*def, &lists));

@@ -33,7 +33,16 @@ impl<'w> Context<'w> {
             if let Some(found) = self.find_in_definition(def, name, space, innermost) {
                 return found;
             }
-            let is_type = !matches!(declared.kind, NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Property | NodeKind::Field | NodeKind::Variable | NodeKind::Constant);
+            let is_type = !matches!(
+                declared.kind,
+                NodeKind::Function
+                    | NodeKind::Method
+                    | NodeKind::Constructor
+                    | NodeKind::Property
+                    | NodeKind::Field
+                    | NodeKind::Variable
+                    | NodeKind::Constant
+            );
             innermost &= !is_type;
             if declared.kind == NodeKind::Module && rules.modules_close() {
                 return rules.beyond(self, place, within, name, space);
@@ -42,6 +51,13 @@ impl<'w> Context<'w> {
         }
         let found = self.find_in_module(place.slot, Within::FILE, name, space);
         if !found.is_empty() {
+            return found;
+        }
+        // What loops and the like bind at the top of a file.
+        if let At::Scope(_, line, column) = place.at
+            && let Some(&id) = self.names.get(&keys::name(name))
+            && let Some(found) = self.binding(0, id, line, column, rules.hoists())
+        {
             return found;
         }
         rules.beyond(self, place, Within::FILE, name, space)
@@ -86,8 +102,9 @@ impl<'w> Context<'w> {
             }
             for (index, import) in (0_u32..).zip(&self.body.imports) {
                 if import.owner == Within::definition(number) && import.flags & flags::GLOB != 0 {
-                    let _ = index;
-                    let found = rules.glob(self, self.slot, &self.body.pool, import, name, space);
+                    let of = self.local_import(index, import);
+                    let Some(of) = of.first() else { continue };
+                    let found = rules.glob(self, &self.body.pool, import, of, name, space);
                     if !found.is_empty() {
                         return Ok(found);
                     }
@@ -95,9 +112,7 @@ impl<'w> Context<'w> {
             }
             if let Some(definition) = scope.within.number() {
                 let def = Def { slot: self.slot, number: definition };
-                if let Some(found) =
-                    self.find_in_definition(def, name, space, !inside_function)
-                {
+                if let Some(found) = self.find_in_definition(def, name, space, !inside_function) {
                     return Ok(found);
                 }
                 if scope.kind == ScopeKind::Module && rules.modules_close() {
@@ -125,19 +140,22 @@ impl<'w> Context<'w> {
             (binding.line, binding.column) <= (line, column)
         };
         if !hoists {
-            let last = own?.iter().copied().filter(before).next_back()?;
+            let last = own?.iter().copied().rfind(before)?;
             return Some(vec![Found::new(Entity::Local(last), Strategy::Scope)]);
         }
         if let Some(own) = own {
             // The last one before: it stands in a scope around, so it holds.
-            if let Some(last) = own.iter().copied().filter(before).next_back() {
+            if let Some(last) = own.iter().copied().rfind(before) {
                 // Those in branches since then may hold, too.
                 let mut all = vec![last];
-                all.extend(self.in_branches(scope, id).into_iter().filter(|n| *n > last && before(n)));
+                all.extend(
+                    self.in_branches(scope, id).into_iter().filter(|n| *n > last && before(n)),
+                );
                 return Some(locals(&all));
             }
         }
-        if self.body.scopes[scope as usize].kind != ScopeKind::Function {
+        let kind = self.body.scopes[scope as usize].kind;
+        if !matches!(kind, ScopeKind::Function | ScopeKind::File) {
             return None;
         }
         let mut all = self.in_branches(scope, id);
@@ -191,8 +209,14 @@ impl<'w> Context<'w> {
             }
         }
         let opens = match declared.kind {
-            NodeKind::Function | NodeKind::Method | NodeKind::Constructor | NodeKind::Property | NodeKind::Module => true,
-            NodeKind::Field | NodeKind::Variable | NodeKind::Constant | NodeKind::EnumMember => false,
+            NodeKind::Function
+            | NodeKind::Method
+            | NodeKind::Constructor
+            | NodeKind::Property
+            | NodeKind::Module => true,
+            NodeKind::Field | NodeKind::Variable | NodeKind::Constant | NodeKind::EnumMember => {
+                false
+            }
             _ => rules.type_scope(innermost),
         };
         if !opens {
@@ -212,23 +236,34 @@ impl<'w> Context<'w> {
     ) -> Vec<Found> {
         let Some(_question) = self.question() else { return Vec::new() };
         let Some(file) = self.file(slot) else { return Vec::new() };
-        let named = self.named(slot, within, name);
-        let found = self.choose(slot, named, space);
+        let found = self.find_declared(slot, within, name, space);
         if !found.is_empty() {
             return found;
         }
-        for &number in self.globs(slot, within) {
-            let Some(import) = self.import(slot, number) else { continue };
-            let pool = &file.interface.pool;
-            let mut found = file.rules.glob(self, slot, pool, import, name, space);
-            if !found.is_empty() {
-                for one in &mut found {
-                    one.how = one.how.max(Strategy::Glob);
-                }
-                return found;
-            }
+        let globs = self.globs(slot, within);
+        if globs.is_empty() {
+            return Vec::new();
         }
-        Vec::new()
+        // Modules may import each other's everything.
+        let work = Work::Glob(slot, within, keys::name(name), space);
+        let Some(round) = self.begin(work) else { return Vec::new() };
+        let found = globs.iter().find_map(|&number| {
+            let import = self.import(slot, number)?;
+            let pool = &file.interface.pool;
+            let of = self.imported(slot, number);
+            let mut found = file.rules.glob(self, pool, import, of.first()?, name, space);
+            for one in &mut found {
+                one.how = one.how.max(Strategy::Glob);
+            }
+            (!found.is_empty()).then_some(found)
+        });
+        round.end();
+        found.unwrap_or_default()
+    }
+
+    /// The same without glob imports.
+    pub fn find_declared(&self, slot: u32, within: Within, name: &str, space: Space) -> Vec<Found> {
+        self.choose(slot, self.named(slot, within, name), space)
     }
 
     /// Of all that has a name in one container, what is meant.
@@ -245,6 +280,10 @@ impl<'w> Context<'w> {
             }
         }
         let best = definitions.iter().map(|d| d.0).max().unwrap_or(0);
+        if best > 1 && self.file(slot).is_some_and(|file| file.rules.overloads()) {
+            let all = definitions.iter().filter(|d| d.0 == best);
+            return all.map(|d| Found::definition(d.1, Strategy::Scope)).collect();
+        }
         if best > 1 {
             // Of several alike the last holds, as in a program that runs through them.
             let last = definitions.iter().rev().find(|d| d.0 == best);
@@ -304,13 +343,12 @@ impl<'w> Context<'w> {
     }
 
     /// What an import in a function of the file that is resolved binds.
-    pub fn local_import(&self, _number: u32, import: &Import) -> Vec<Found> {
-        match self.file(self.slot) {
-            Some(file) => {
-                through_import(file.rules.import(self, self.slot, &self.body.pool, import))
-            }
-            None => Vec::new(),
-        }
+    pub fn local_import(&self, number: u32, import: &Import) -> Vec<Found> {
+        let Some(file) = self.file(self.slot) else { return Vec::new() };
+        let Some(round) = self.begin(Work::LocalImport(number)) else { return Vec::new() };
+        let found = file.rules.import(self, self.slot, &self.body.pool, import);
+        round.end();
+        through_import(found)
     }
 
     /// Members of a module, through the language.

@@ -34,7 +34,11 @@ pub(super) enum Ty {
     Function(Def, Option<Rc<Ty>>),
     Module(Module),
     /// Something outside, by its path: a module, type or function, or a value of a type.
-    Outside { path: Rc<str>, arguments: Rc<[Ty]>, is_value: bool },
+    Outside {
+        path: Rc<str>,
+        arguments: Rc<[Ty]>,
+        is_value: bool,
+    },
     /// A member of something outside.
     OutsideMember(Rc<Ty>, Rc<str>),
     Tuple(Rc<[Ty]>),
@@ -48,10 +52,6 @@ pub(super) enum Ty {
 }
 
 impl Ty {
-    pub fn value(def: Def) -> Self {
-        Self::Value(def, Rc::new([]))
-    }
-
     pub fn outside(path: &str) -> Self {
         Self::Outside { path: path.into(), arguments: Rc::new([]), is_value: false }
     }

@@ -40,8 +40,8 @@ pub(super) struct File {
     pub id: u32,
     pub path: String,
     pub module: String,
+    /// The package clause of Go and Java.
     pub package: String,
-    pub language: Language,
     pub interface: Interface,
     pub rules: &'static dyn Rules,
     names: Map<u64, Vec<Named>>,
@@ -56,7 +56,6 @@ impl File {
             path: input.path.clone(),
             module: input.module.clone(),
             package: input.package.clone(),
-            language: input.language,
             rules: languages::rules(input.language),
             names: Map::default(),
             globs: Map::default(),
@@ -110,18 +109,18 @@ impl File {
     /// Repository-wide keys that find this file or something in it.
     fn specials(&self) -> Vec<(u64, u32)> {
         let family = self.rules.family();
-        let mut found = vec![(keys::path(&self.path), 0)];
+        let mut found = vec![(keys::path(&self.path), u32::MAX)];
         if let Some(manifest) = &self.interface.manifest {
             let mut names = vec![manifest.name.as_str(), manifest.library.as_str()];
             names.retain(|name| !name.is_empty());
             names.dedup();
-            let key = |name: &str| (keys::package_name(manifest.kind, name), 0);
+            let key = |name: &str| (keys::package_name(manifest.kind, name), u32::MAX);
             found.extend(names.into_iter().map(key));
             return found;
         }
         let mut add = |special: Special<'_>| match special {
-            Special::Module(name) => found.push((keys::module(family, name), 0)),
-            Special::Package(name) => found.push((keys::package(family, name), 0)),
+            Special::Module(name) => found.push((keys::module(family, name), u32::MAX)),
+            Special::Package(name) => found.push((keys::package(family, name), u32::MAX)),
             Special::Named(what, name, number) => {
                 found.push((keys::special(family, what, name), number));
             }
@@ -133,7 +132,9 @@ impl File {
     /// Every key this file has a part in, with the hash of its part.
     fn parts(&self, mut part: impl FnMut(u64, u64)) {
         let pool = &self.interface.pool;
-        let whole = keys::path(&self.path);
+        // Who finds a file may ask for all of these.
+        let place = Fnv::new(10).text(&self.path).text(&self.module).text(&self.package);
+        let whole = place.end();
         for (key, number) in self.specials() {
             let identity = self.declared(number).map_or(0, |d| d.identity);
             part(key, keys::member(whole, identity));

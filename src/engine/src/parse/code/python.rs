@@ -101,7 +101,7 @@ impl Extractor for Python {
             }
             CALL => {
                 if let Some(callee) = node.child_by_field_name("function") {
-                    let target = expr(callee, b.source, &mut b.own, 0);
+                    let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
                     b.done = callee.id();
                     public_names(b, callee, node);
@@ -215,16 +215,18 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
         Some("name") => true,
         Some("attribute") => true,
         Some("left") => is_stored(node, field),
-        _ => matches!(
-            parent,
-            "parameters"
-                | "lambda_parameters"
-                | "typed_parameter"
-                | "dotted_name"
-                | "keyword_pattern"
-                | "class_pattern"
-                | "keyword_separator"
-        ) || is_stored(node, field),
+        _ => {
+            matches!(
+                parent,
+                "parameters"
+                    | "lambda_parameters"
+                    | "typed_parameter"
+                    | "dotted_name"
+                    | "keyword_pattern"
+                    | "class_pattern"
+                    | "keyword_separator"
+            ) || is_stored(node, field)
+        }
     };
     if is_name && !(field == Some("name") && parent == "member_type") {
         return;
@@ -628,7 +630,10 @@ fn bind_pattern<'t>(
             let text = b.text(left);
             b.bind(text, 0, value, from);
         }
-        "pattern_list" | "tuple_pattern" | "list_pattern" | "parenthesized_expression"
+        "pattern_list"
+        | "tuple_pattern"
+        | "list_pattern"
+        | "parenthesized_expression"
         | "tuple" => {
             let mut cursor = left.walk();
             let parts: Vec<Node<'t>> = left.named_children(&mut cursor).collect();
@@ -692,9 +697,12 @@ fn local_value(b: &mut Builder<'_, '_>, value: ExprId) -> ExprId {
     let text = b.shared.text(name).to_owned();
     let own = b.own.name(text);
     let scope = b.scope;
-    let found = b.bindings.iter().rev().take(200).find(|binding| {
-        binding.name == own && b.is_inside(scope, binding.scope)
-    });
+    let found = b
+        .bindings
+        .iter()
+        .rev()
+        .take(200)
+        .find(|binding| binding.name == own && b.is_inside(scope, binding.scope));
     match found {
         Some(binding) if binding.ty == 0 => {
             let value = binding.value;
@@ -933,11 +941,8 @@ fn quoted<'t>(text: &'t str, pool: &mut Interner<'t>) -> TypeId {
     match text.split_once('[').and_then(|(head, rest)| Some((head, rest.strip_suffix(']')?))) {
         Some((head, inside)) => {
             let path = head.split('.').map(|part| pool.name(part.trim())).collect();
-            let arguments = if inside.contains(['[', ',']) {
-                Vec::new()
-            } else {
-                vec![quoted(inside, pool)]
-            };
+            let arguments =
+                if inside.contains(['[', ',']) { Vec::new() } else { vec![quoted(inside, pool)] };
             pool.ty(Type::Named(path, arguments))
         }
         None => named(text, pool),

@@ -68,8 +68,14 @@ impl Extractor for Rust {
             "struct_expression" => STRUCT_EXPRESSION,
             "macro_invocation" => MACRO,
             "trait_bounds" => BOUNDS,
-            "attribute_item" | "inner_attribute_item" | "macro_definition" | "lifetime"
-            | "visibility_modifier" | "line_comment" | "block_comment" | "string_literal" => IGNORED,
+            "attribute_item"
+            | "inner_attribute_item"
+            | "macro_definition"
+            | "lifetime"
+            | "visibility_modifier"
+            | "line_comment"
+            | "block_comment"
+            | "string_literal" => IGNORED,
             _ => 0,
         }
     }
@@ -173,11 +179,7 @@ impl Extractor for Rust {
                     if callee.kind() == "generic_function" {
                         callee = callee.child_by_field_name("function").unwrap_or(callee);
                     }
-                    let call = expr(node, b.source, &mut b.own, 0);
-                    let target = match *b.own.get(call) {
-                        Expr::Call(callee, _) => callee,
-                        _ => 0,
-                    };
+                    let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
                     b.done = callee.id();
                 }
@@ -191,19 +193,30 @@ impl Extractor for Rust {
             SCOPED_TYPE => {
                 if b.done != node.id() {
                     let target = type_expr(node, b.source, &mut b.own, 0);
-                    let kind = if field == Some("trait") { ReferenceKind::Inherit } else { ReferenceKind::Type };
+                    let kind = if field == Some("trait") {
+                        ReferenceKind::Inherit
+                    } else {
+                        ReferenceKind::Type
+                    };
                     b.refer(kind, target, name_node(node));
                 }
             }
             IDENTIFIER => identifier(b, node, field),
             TYPE_NAME => {
-                if field == Some("name") && node.parent().is_some_and(|p| p.kind() != "struct_expression") || b.done == node.id() {
+                if field == Some("name")
+                    && node.parent().is_some_and(|p| p.kind() != "struct_expression")
+                    || b.done == node.id()
+                {
                     return Step::Skip;
                 }
                 let text = b.text(node);
                 if text != "Self" {
                     let target = b.own.named_expr(text);
-                    let kind = if field == Some("trait") { ReferenceKind::Inherit } else { ReferenceKind::Type };
+                    let kind = if field == Some("trait") {
+                        ReferenceKind::Inherit
+                    } else {
+                        ReferenceKind::Type
+                    };
                     b.refer(kind, target, node);
                 }
             }
@@ -221,7 +234,8 @@ impl Extractor for Rust {
                 if let Some(name) = node.child_by_field_name("macro") {
                     let last = name.child_by_field_name("name").unwrap_or(name);
                     let text = b.text(last);
-                    let target = b.own.named_expr(format!("{text}!"));
+                    let callee = b.own.named_expr(format!("{text}!"));
+                    let target = b.own.expr(Expr::Call(callee, 0));
                     b.refer(ReferenceKind::Call, target, last);
                 }
                 let mut cursor = node.walk();
@@ -289,7 +303,9 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
                     let pattern = child.child_by_field_name("pattern");
                     let of = child.child_by_field_name("type");
                     let mut name = pattern;
-                    while let Some(inner) = name.filter(|n| n.kind() != "identifier" && n.kind() != "self") {
+                    while let Some(inner) =
+                        name.filter(|n| n.kind() != "identifier" && n.kind() != "self")
+                    {
                         name = match inner.kind() {
                             "mut_pattern" | "ref_pattern" => last_child(inner),
                             _ => None,
@@ -302,7 +318,12 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
                     }
                     let shared = of.map_or(0, |n| ty(n, source, &mut b.shared, 0));
                     let name_id = b.shared.name(text);
-                    parameters.push(Parameter { name: name_id, ty: shared, default: 0, optional: false });
+                    parameters.push(Parameter {
+                        name: name_id,
+                        ty: shared,
+                        default: 0,
+                        optional: false,
+                    });
                     if let Some(pattern) = pattern.filter(|_| name.is_none()) {
                         let of = of.map_or(0, |n| ty(n, source, &mut b.own, 0));
                         let value = b.own.expr(Expr::OfType(of));
@@ -315,7 +336,9 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     }
     let mut cursor = node.walk();
     for child in node.children(&mut cursor) {
-        if child.kind() == "function_modifiers" && b.text(child).split_whitespace().any(|w| w == "async") {
+        if child.kind() == "function_modifiers"
+            && b.text(child).split_whitespace().any(|w| w == "async")
+        {
             bits |= flags::ASYNC;
         }
     }
@@ -340,10 +363,19 @@ fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
     if let Some(list) = node.child_by_field_name("type_parameters") {
         let mut cursor = list.walk();
         for child in list.named_children(&mut cursor) {
-            if !matches!(child.kind(), "type_parameter" | "constrained_type_parameter" | "optional_type_parameter" | "type_identifier") {
+            if !matches!(
+                child.kind(),
+                "type_parameter"
+                    | "constrained_type_parameter"
+                    | "optional_type_parameter"
+                    | "type_identifier"
+            ) {
                 continue;
             }
-            let name = child.child_by_field_name("name").or_else(|| child.child_by_field_name("left")).unwrap_or(child);
+            let name = child
+                .child_by_field_name("name")
+                .or_else(|| child.child_by_field_name("left"))
+                .unwrap_or(child);
             let bounds = child.child_by_field_name("bounds");
             let bounds = bounds.map(|n| bound_types(n, source, &mut b.shared)).unwrap_or_default();
             let name = b.shared.name(text(name));
@@ -535,7 +567,9 @@ fn closure<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let children: Vec<Node<'t>> = list.named_children(&mut cursor).collect();
     for (index, child) in (0_u8..).zip(children) {
         let (pattern, of) = match child.kind() {
-            "parameter" => (child.child_by_field_name("pattern"), child.child_by_field_name("type")),
+            "parameter" => {
+                (child.child_by_field_name("pattern"), child.child_by_field_name("type"))
+            }
             _ => (Some(child), None),
         };
         let of = of.map_or(0, |n| ty(n, source, &mut b.own, 0));

@@ -47,13 +47,13 @@ pub(super) trait Rules: Sync {
     /// What an import binds; of a glob the module.
     fn import(&self, context: &Context<'_>, slot: u32, pool: &Pool, import: &Import) -> Vec<Found>;
 
-    /// What a glob import has under a name.
+    /// What a glob import of something has under a name.
     fn glob(
         &self,
         context: &Context<'_>,
-        slot: u32,
         pool: &Pool,
         import: &Import,
+        of: &Found,
         name: &str,
         space: Space,
     ) -> Vec<Found>;
@@ -87,6 +87,12 @@ pub(super) trait Rules: Sync {
 
     /// Whether locals of blocks hold in the whole function.
     fn hoists(&self) -> bool {
+        false
+    }
+
+    /// Whether functions of one name in one container are told apart by their parameters. Then all
+    /// of them are found, and calls keep those that take as many arguments.
+    fn overloads(&self) -> bool {
         false
     }
 
@@ -125,6 +131,11 @@ pub(super) trait Rules: Sync {
     /// What `self` is in a method, when the method has one.
     fn receiver(&self, context: &Context<'_>, def: Def) -> Option<Ty>;
 
+    /// Whether a method's first parameter is its receiver.
+    fn receiver_is_parameter(&self) -> bool {
+        false
+    }
+
     /// What `Self` is in a type.
     fn self_of(&self, context: &Context<'_>, def: Def) -> Option<Ty>;
 
@@ -143,8 +154,8 @@ pub(super) trait Rules: Sync {
         false
     }
 
-    /// The function that making a value of a type runs.
-    fn constructor(&self, _context: &Context<'_>, _def: Def) -> Option<Def> {
+    /// The function that making a value of a type with so many arguments runs.
+    fn constructor(&self, _context: &Context<'_>, _def: Def, _count: u8) -> Option<Def> {
         None
     }
 
@@ -170,7 +181,10 @@ pub(super) trait Rules: Sync {
                 })
                 .filter(|target| {
                     context.declared(*target).is_some_and(|d| {
-                        matches!(d.kind, NodeKind::Method | NodeKind::Property | NodeKind::Constructor)
+                        matches!(
+                            d.kind,
+                            NodeKind::Method | NodeKind::Property | NodeKind::Constructor
+                        )
                     })
                 })
                 .collect();

@@ -23,9 +23,9 @@ impl Rules for Other {
     fn glob(
         &self,
         _: &Context<'_>,
-        _: u32,
         _: &Pool,
         _: &Import,
+        _: &Found,
         _: &str,
         _: Space,
     ) -> Vec<Found> {
@@ -36,14 +36,7 @@ impl Rules for Other {
         Vec::new()
     }
 
-    fn beyond(
-        &self,
-        _: &Context<'_>,
-        _: Place<'_>,
-        _: Within,
-        _: &str,
-        _: Space,
-    ) -> Vec<Found> {
+    fn beyond(&self, _: &Context<'_>, _: Place<'_>, _: Within, _: &str, _: Space) -> Vec<Found> {
         Vec::new()
     }
 

@@ -82,20 +82,18 @@ impl Rules for Rust {
     fn glob(
         &self,
         context: &Context<'_>,
-        slot: u32,
         pool: &Pool,
         import: &Import,
+        of: &Found,
         name: &str,
         space: Space,
     ) -> Vec<Found> {
-        let within = module_around(context, slot, import.owner, pool);
-        let path: Vec<&str> = pool.name(import.module).split("::").collect();
-        let Some(of) = walk(context, slot, within, &path) else { return Vec::new() };
-        match &of {
+        match context.type_of(of).0 {
             Ty::Module(module) => {
                 let Some(target) = module.slot else { return Vec::new() };
                 // Nobody but those inside sees what a module imports for itself.
-                let inside = matches!(path.first(), Some(&"super" | &"self"));
+                let path = pool.name(import.module);
+                let inside = path.starts_with("super") || path.starts_with("self");
                 let named = context.named(target, module.within, name);
                 let is_private = |item: &Named| match item {
                     Named::Import(number) => context
@@ -106,12 +104,12 @@ impl Rules for Rust {
                 if !inside && !named.is_empty() && named.iter().all(is_private) {
                     return Vec::new();
                 }
-                context.find_in(module, name, space)
+                context.find_in_module(target, module.within, name, space)
             }
             Ty::Type(def, _) => {
-                let is_enum = context.declared(*def).is_some_and(|d| d.kind == NodeKind::Enum);
+                let is_enum = context.declared(def).is_some_and(|d| d.kind == NodeKind::Enum);
                 match is_enum {
-                    true => context.own_members(*def, name, space),
+                    true => context.own_members(def, name, space),
                     false => Vec::new(),
                 }
             }
@@ -133,7 +131,10 @@ impl Rules for Rust {
             _ => {}
         }
         let found = context.find_in_module(slot, module.within, name, space);
-        if found.is_empty() && module.within == Within::FILE && context.file(slot).is_some_and(|f| crate_name(&f.path).is_some()) {
+        if found.is_empty()
+            && module.within == Within::FILE
+            && context.file(slot).is_some_and(|f| crate_name(&f.path).is_some())
+        {
             // `#[macro_export]` puts macros at the crate's root.
             if let Some(bare) = name.strip_suffix('!') {
                 return macros(context, slot, bare);
@@ -200,13 +201,14 @@ impl Rules for Rust {
         let own: Vec<Found> = own
             .into_iter()
             .filter(|one| match one.entity {
-                Entity::Definition(member) => context.declared(member).is_some_and(|d| {
-                    (d.kind == NodeKind::Field) == is_value
-                }),
+                Entity::Definition(member) => context
+                    .declared(member)
+                    .is_some_and(|d| (d.kind == NodeKind::Field) == is_value),
                 _ => false,
             })
             .collect();
-        if !own.is_empty() && (space != Space::Value || !is_value || !is_called(context, def, name)) {
+        if !own.is_empty() && (space != Space::Value || !is_value || !is_called(context, def, name))
+        {
             return own;
         }
         if declared.kind == NodeKind::EnumMember {
@@ -474,25 +476,25 @@ fn module_around(context: &Context<'_>, slot: u32, owner: Within, pool: &Pool) -
 
 /// What a path's first name means in a module.
 fn head(context: &Context<'_>, slot: u32, within: Within, name: &str) -> Vec<Found> {
+    if matches!(name, "crate" | "self" | "super" | "std" | "core" | "alloc") {
+        return outer(context, slot, within, name, Space::Type);
+    }
     let mut found = Vec::new();
     for space in [Space::Type, Space::Value] {
-        for one in context.find_in_module(slot, within, name, space) {
+        for one in context.find_declared(slot, within, name, space) {
             if !found.contains(&one) {
                 found.push(one);
             }
         }
     }
+    if found.is_empty() && context.special(FAMILY, CRATE, name).is_empty() {
+        found = context.find_in_module(slot, within, name, Space::Type);
+    }
     if found.is_empty() { outer(context, slot, within, name, Space::Type) } else { found }
 }
 
 /// What no module declares: keywords, crates, the prelude.
-fn outer(
-    context: &Context<'_>,
-    slot: u32,
-    within: Within,
-    name: &str,
-    space: Space,
-) -> Vec<Found> {
+fn outer(context: &Context<'_>, slot: u32, within: Within, name: &str, space: Space) -> Vec<Found> {
     match name {
         "crate" => return module_found(root(context, slot).map(file_module)),
         "self" => {
@@ -533,11 +535,8 @@ fn walk(context: &Context<'_>, slot: u32, within: Within, path: &[&str]) -> Opti
             (found, rest)
         }
         _ => {
-            let found = context.find_in_module(slot, within, first, Space::Type);
-            let found = match found.is_empty() {
-                true => outer(context, slot, within, first, Space::Type),
-                false => found,
-            };
+            let mut found = head(context, slot, within, first);
+            found.retain(|one| context.fits(one, Space::Type));
             (context.types_of(&found).0, rest)
         }
     };

@@ -8,26 +8,114 @@ pub(super) fn is_prelude(name: &str) -> bool {
 }
 
 const PRELUDE: [&str; 63] = [
-    "AsMut", "AsRef", "AsyncFn", "AsyncFnMut", "AsyncFnOnce", "Box", "Clone", "Copy", "Debug",
-    "Default", "DoubleEndedIterator", "Drop", "Eq", "Err", "ExactSizeIterator", "Extend", "Fn",
-    "FnMut", "FnOnce", "From", "FromIterator", "Future", "Hash", "Into", "IntoFuture",
-    "IntoIterator", "Iterator", "None", "Ok", "Option", "Ord", "PartialEq", "PartialOrd",
-    "Result", "Send", "Sized", "Some", "String", "Sync", "ToOwned", "ToString", "TryFrom",
-    "TryInto", "Unpin", "Vec", "bool", "char", "drop", "f32", "f64", "i128", "i16", "i32", "i64",
-    "i8", "isize", "str", "u128", "u16", "u32", "u64", "u8", "usize",
+    "AsMut",
+    "AsRef",
+    "AsyncFn",
+    "AsyncFnMut",
+    "AsyncFnOnce",
+    "Box",
+    "Clone",
+    "Copy",
+    "Debug",
+    "Default",
+    "DoubleEndedIterator",
+    "Drop",
+    "Eq",
+    "Err",
+    "ExactSizeIterator",
+    "Extend",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "FromIterator",
+    "Future",
+    "Hash",
+    "Into",
+    "IntoFuture",
+    "IntoIterator",
+    "Iterator",
+    "None",
+    "Ok",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Result",
+    "Send",
+    "Sized",
+    "Some",
+    "String",
+    "Sync",
+    "ToOwned",
+    "ToString",
+    "TryFrom",
+    "TryInto",
+    "Unpin",
+    "Vec",
+    "bool",
+    "char",
+    "drop",
+    "f32",
+    "f64",
+    "i128",
+    "i16",
+    "i32",
+    "i64",
+    "i8",
+    "isize",
+    "str",
+    "u128",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "usize",
 ];
 
 /// Whether a macro is the standard library's.
 pub(super) fn is_macro(name: &str) -> bool {
     matches!(
         name,
-        "assert" | "assert_eq" | "assert_ne" | "debug_assert" | "debug_assert_eq"
-            | "debug_assert_ne" | "format" | "panic" | "print" | "println" | "eprint"
-            | "eprintln" | "write" | "writeln" | "vec" | "matches" | "unreachable"
-            | "unimplemented" | "todo" | "concat" | "stringify" | "include_str"
-            | "include_bytes" | "include" | "env" | "option_env" | "cfg" | "line" | "column"
-            | "file" | "module_path" | "compile_error" | "thread_local" | "dbg" | "try"
-            | "format_args" | "addr_of" | "addr_of_mut" | "macro_rules"
+        "assert"
+            | "assert_eq"
+            | "assert_ne"
+            | "debug_assert"
+            | "debug_assert_eq"
+            | "debug_assert_ne"
+            | "format"
+            | "panic"
+            | "print"
+            | "println"
+            | "eprint"
+            | "eprintln"
+            | "write"
+            | "writeln"
+            | "vec"
+            | "matches"
+            | "unreachable"
+            | "unimplemented"
+            | "todo"
+            | "concat"
+            | "stringify"
+            | "include_str"
+            | "include_bytes"
+            | "include"
+            | "env"
+            | "option_env"
+            | "cfg"
+            | "line"
+            | "column"
+            | "file"
+            | "module_path"
+            | "compile_error"
+            | "thread_local"
+            | "dbg"
+            | "try"
+            | "format_args"
+            | "addr_of"
+            | "addr_of_mut"
+            | "macro_rules"
     )
 }
 
@@ -51,9 +139,25 @@ pub(super) fn pointed(ty: &Ty) -> Option<Ty> {
     let (name, arguments) = outside(ty)?;
     let is_pointer = matches!(
         name,
-        "Box" | "Rc" | "Arc" | "Ref" | "RefMut" | "MutexGuard" | "RwLockReadGuard"
-            | "RwLockWriteGuard" | "Pin" | "Cow" | "ManuallyDrop" | "LazyLock" | "LazyCell"
-            | "Lazy" | "LockResult" | "NonNull" | "CachePadded" | "AssertUnwindSafe" | "Reverse"
+        "Box"
+            | "Rc"
+            | "Arc"
+            | "Ref"
+            | "RefMut"
+            | "MutexGuard"
+            | "RwLockReadGuard"
+            | "RwLockWriteGuard"
+            | "Pin"
+            | "Cow"
+            | "ManuallyDrop"
+            | "LazyLock"
+            | "LazyCell"
+            | "Lazy"
+            | "LockResult"
+            | "NonNull"
+            | "CachePadded"
+            | "AssertUnwindSafe"
+            | "Reverse"
     );
     (is_pointer && !arguments.is_empty()).then(|| argument(arguments, 0))
 }
@@ -63,7 +167,9 @@ pub(super) fn is_own_method(ty: &Ty, name: &str) -> bool {
     match outside(ty) {
         Some(("Rc" | "Arc", _)) => matches!(name, "clone"),
         Some(("LockResult", _)) => matches!(name, "unwrap" | "expect" | "unwrap_or_else"),
-        Some(("Pin", _)) => matches!(name, "as_mut" | "as_ref" | "get_mut" | "get_unchecked_mut" | "set"),
+        Some(("Pin", _)) => {
+            matches!(name, "as_mut" | "as_ref" | "get_mut" | "get_unchecked_mut" | "set")
+        }
         _ => false,
     }
 }
@@ -71,7 +177,9 @@ pub(super) fn is_own_method(ty: &Ty, name: &str) -> bool {
 /// What `Some(x)`, `Ok(x)`, `Err(x)` have in them, or `?` gives.
 pub(super) fn payload(ty: &Ty, name: &str) -> Ty {
     match (outside(ty), name) {
-        (Some(("Option" | "Result" | "Poll" | "LockResult", arguments)), "Some" | "Ok") => argument(arguments, 0),
+        (Some(("Option" | "Result" | "Poll" | "LockResult", arguments)), "Some" | "Ok") => {
+            argument(arguments, 0)
+        }
         (Some(("Result", arguments)), "Err") => argument(arguments, 1),
         _ => Ty::Unknown,
     }
@@ -121,12 +229,12 @@ fn method(of: &Ty, name: &str) -> Ty {
             "unwrap" | "expect" | "unwrap_or" | "unwrap_or_else" | "unwrap_or_default"
             | "unwrap_unchecked" | "insert" | "get_or_insert" | "get_or_insert_with" => first(),
             "as_ref" | "as_mut" | "as_deref" | "as_deref_mut" | "take" | "cloned" | "copied"
-            | "filter" | "or" | "or_else" | "clone" | "replace" | "inspect" | "xor" => option(
-                match name {
+            | "filter" | "or" | "or_else" | "clone" | "replace" | "inspect" | "xor" => {
+                option(match name {
                     "as_deref" | "as_deref_mut" => pointed(&first()).unwrap_or_else(first),
                     _ => first(),
-                },
-            ),
+                })
+            }
             "ok_or" | "ok_or_else" => Ty::outside_value("Result", vec![first(), Ty::Unknown]),
             "iter" | "iter_mut" | "into_iter" => iterator(first()),
             _ => Ty::Unknown,
@@ -141,7 +249,9 @@ fn method(of: &Ty, name: &str) -> Ty {
             _ => Ty::Unknown,
         },
         "LockResult" => match name {
-            "unwrap" | "expect" | "unwrap_or_else" => Ty::outside_value("MutexGuard", vec![first()]),
+            "unwrap" | "expect" | "unwrap_or_else" => {
+                Ty::outside_value("MutexGuard", vec![first()])
+            }
             _ => Ty::Unknown,
         },
         "Mutex" | "RwLock" => match name {
@@ -192,11 +302,18 @@ fn method(of: &Ty, name: &str) -> Ty {
             | "pop_front" | "pop_back" | "front" | "back" | "front_mut" | "back_mut" | "peek"
             | "pop_first" | "pop_last" => option(first()),
             "remove" | "swap_remove" => first(),
-            "clone" | "to_vec" | "as_slice" | "as_mut_slice" | "as_ref" | "as_mut" | "to_owned" => of.clone(),
+            "clone" | "to_vec" | "as_slice" | "as_mut_slice" | "as_ref" | "as_mut" | "to_owned" => {
+                of.clone()
+            }
             "chunks" | "windows" | "split" => iterator(of.clone()),
             _ => Ty::Unknown,
         },
-        "Iterator" | "IntoIterator" | "DoubleEndedIterator" | "Peekable" | "Iter" | "IntoIter"
+        "Iterator"
+        | "IntoIterator"
+        | "DoubleEndedIterator"
+        | "Peekable"
+        | "Iter"
+        | "IntoIter"
         | "IterMut" => match name {
             "next" | "last" | "nth" | "find" | "max_by" | "min_by" | "max_by_key"
             | "min_by_key" | "peek" | "next_back" | "max" | "min" | "reduce" => option(first()),
@@ -221,7 +338,7 @@ pub(super) fn passed(object: &Ty, method: &str, index: u8) -> Ty {
         return passed(&inner, method, index);
     }
     let Some((outer, arguments)) = outside(object) else { return Ty::Unknown };
-    let item = match outer {
+    match outer {
         "Result" => match method {
             "map_err" | "or_else" | "unwrap_or_else" | "inspect_err" => argument(arguments, 1),
             _ => argument(arguments, 0),
@@ -240,15 +357,21 @@ pub(super) fn passed(object: &Ty, method: &str, index: u8) -> Ty {
             _ => argument(arguments, 0),
         },
         "Vec" | "slice" | "VecDeque" | "HashSet" | "BTreeSet" => match method {
-            "retain" | "retain_mut" | "sort_by" | "sort_by_key" | "sort_unstable_by"
-            | "sort_unstable_by_key" | "binary_search_by" | "binary_search_by_key"
-            | "partition_point" | "dedup_by_key" => argument(arguments, 0),
+            "retain"
+            | "retain_mut"
+            | "sort_by"
+            | "sort_by_key"
+            | "sort_unstable_by"
+            | "sort_unstable_by_key"
+            | "binary_search_by"
+            | "binary_search_by_key"
+            | "partition_point"
+            | "dedup_by_key" => argument(arguments, 0),
             _ => Ty::Unknown,
         },
         "Entry" if method == "and_modify" => argument(arguments, 0),
         _ => Ty::Unknown,
-    };
-    item
+    }
 }
 
 #[cfg(test)]
