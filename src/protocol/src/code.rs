@@ -90,6 +90,8 @@ pub enum Expr {
     Either(ExprId, ExprId),
     /// Several at once.
     Tuple(Vec<ExprId>),
+    /// A definition of the same file, by its number.
+    Definition(u32),
 }
 
 /// The shape of a type.
@@ -184,6 +186,8 @@ pub mod flags {
     pub const ELSEWHERE: u16 = 1 << 12;
     /// Embedded: its members are members of its owner.
     pub const EMBEDDED: u16 = 1 << 13;
+    /// A type alias in kind, but a type of its own: Go's defined types.
+    pub const DISTINCT: u16 = 1 << 14;
 
     /// Import: all public names.
     pub const GLOB: u16 = 1;
@@ -480,6 +484,8 @@ pub enum ReferenceKind {
     LocalImport,
     /// Is a member of a type, and perhaps another's in its place; `source` is the member.
     Override,
+    /// Is a type that implements what it has the members of; `source` is the type.
+    Satisfy,
 }
 
 /// A reference.

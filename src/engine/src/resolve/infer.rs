@@ -111,6 +111,10 @@ impl<'w> Context<'w> {
                 let (other, also) = self.infer(place, *other);
                 (Ty::union([one, other]), how.max(also))
             }
+            Expr::Definition(number) => {
+                let def = Def { slot: place.slot, number: *number };
+                self.type_of_definition(def, None)
+            }
             Expr::Tuple(parts) => {
                 let parts = parts.iter().map(|&part| self.infer(place, part).0);
                 (Ty::Tuple(parts.collect()), Strategy::Constructor)
@@ -350,6 +354,9 @@ impl<'w> Context<'w> {
             | NodeKind::Interface
             | NodeKind::Trait
             | NodeKind::Enum => (Ty::Type(def, Rc::new([])), Strategy::Scope),
+            NodeKind::TypeAlias if declared.flags & flags::DISTINCT != 0 => {
+                (Ty::Type(def, Rc::new([])), Strategy::Scope)
+            }
             NodeKind::TypeAlias => {
                 let Some(place) = self.inside(def) else { return nothing };
                 let ty = self.remembered(def, || match declared.ty {

@@ -273,6 +273,10 @@ impl<'a> Content<'a> {
                 unary(self, 20, *one);
                 self.expr(*other);
             }
+            Expr::Definition(number) => {
+                self.hash.write_u8(22);
+                self.number(u64::from(*number));
+            }
             Expr::Tuple(of) => {
                 self.hash.write_u8(21);
                 self.number(of.len() as u64);

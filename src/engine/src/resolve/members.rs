@@ -226,13 +226,15 @@ impl<'w> Context<'w> {
             if parameter == *def {
                 return arguments.get(index as usize).cloned();
             }
-            // An impl block has parameters of its own for those of the type.
+            // An impl block, or a method outside its type, has names of its own for the type's.
             let declared = self.declared(parameter)?;
-            if declared.kind != NodeKind::Impl {
-                return None;
-            }
+            let of = match declared.kind {
+                NodeKind::Impl => declared.ty,
+                NodeKind::Method if declared.receiver != 0 => declared.receiver,
+                _ => return None,
+            };
             let place = self.inside(parameter)?;
-            let of = self.eval(place, declared.ty);
+            let of = self.eval(place, of);
             let Ty::Value(_, names) = of else { return None };
             let at = names.iter().position(|name| *name == Ty::Parameter(parameter, index))?;
             arguments.get(at).cloned()
