@@ -277,6 +277,7 @@ impl<'w> Context<'w> {
             }
             Entity::Generic(def, index) => (as_type(Ty::Parameter(*def, *index)), how),
             Entity::Receiver(ty) => (ty.clone(), Strategy::Own),
+            Entity::Field(ty) => (ty.clone(), how.max(Strategy::Field)),
             Entity::Module(module) => (Ty::Module(module.clone()), how),
             Entity::Outside(path) => (Ty::outside(path), how),
             Entity::OutsideMember(of, name) => (Ty::OutsideMember(of.clone(), name.clone()), how),
@@ -508,6 +509,11 @@ impl<'w> Context<'w> {
                 as_value(self.types_of(&found).0, Vec::new())
             }
             Type::Of(expr) => self.infer(place, *expr).0,
+            Type::Struct(fields) => {
+                let field =
+                    |&(name, ty): &(u32, TypeId)| (place.pool.name(name).into(), self.eval(place, ty));
+                Ty::Record(fields.iter().map(field).collect())
+            }
         }
     }
 }

@@ -209,6 +209,14 @@ impl<'a> Content<'a> {
                 self.hash.write_u8(11);
                 self.expr(*expr);
             }
+            Type::Struct(fields) => {
+                self.hash.write_u8(12);
+                self.number(fields.len() as u64);
+                for &(name, ty) in fields {
+                    self.name(name);
+                    self.ty(ty);
+                }
+            }
         }
     }
 

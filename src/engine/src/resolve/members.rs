@@ -88,6 +88,17 @@ impl<'w> Context<'w> {
                 let entity = Entity::OutsideMember(Rc::new(of.clone()), name.into());
                 vec![Found::new(entity, Strategy::Scope)]
             }
+            Ty::Record(fields) => {
+                if let Some((_, ty)) = fields.iter().find(|(field, _)| &**field == name) {
+                    return vec![Found::new(Entity::Field(ty.clone()), Strategy::Field)];
+                }
+                let mut embedded = fields.iter().filter(|(field, _)| field.is_empty());
+                let found = embedded.find_map(|(_, ty)| {
+                    let found = self.members(ty, name, space);
+                    (!found.is_empty()).then_some(found)
+                });
+                found.unwrap_or_default()
+            }
             Ty::Unknown | Ty::Function(..) | Ty::Tuple(_) | Ty::Gives(_) => Vec::new(),
         }
     }

@@ -872,6 +872,19 @@ fn ty<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -
             let of = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
             pool.ty(Type::Function(of))
         }
+        "struct_type" => {
+            let mut all = Vec::new();
+            for field in children(node.named_child(0)) {
+                let of = field.child_by_field_name("type");
+                let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
+                let names = fields(field, "name");
+                if names.is_empty() && field.kind() == "field_declaration" {
+                    all.push((0, of));
+                }
+                all.extend(names.into_iter().map(|name| (pool.name(text(name)), of)));
+            }
+            pool.ty(Type::Struct(all))
+        }
         _ => 0,
     }
 }

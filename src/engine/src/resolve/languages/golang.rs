@@ -208,8 +208,12 @@ impl Rules for Go {
     }
 
     fn part(&self, _context: &Context<'_>, of: &Ty, index: u8) -> Ty {
-        // `value, ok := ...`
-        if index == 0 { of.clone() } else { Ty::Unknown }
+        // `value, ok := ...`; what all results of a function outside are, is outside.
+        match of {
+            _ if index == 0 => of.clone(),
+            Ty::Outside { path, is_value: true, .. } if path.ends_with("()") => of.clone(),
+            _ => Ty::Unknown,
+        }
     }
 }
 
@@ -596,7 +600,10 @@ fn satisfied(context: &Context<'_>, def: Def) -> Vec<Def> {
                 continue;
             };
             let is_near = package_of(other) == package_of(file);
-            if !is_near && !is_exported(other.interface.pool.name(declared.name)) {
+            // What nobody else can import is for its own package.
+            let is_closed = other.package == "main" || other.path.ends_with("_test.go");
+            let name = other.interface.pool.name(declared.name);
+            if !is_near && (is_closed || !is_exported(name)) {
                 continue;
             }
             if embedded.iter().any(|base| matches!(base, Ty::Value(of, _) if *of == interface)) {

@@ -56,20 +56,25 @@ pub(super) fn element(of: &Ty, index: bool) -> Ty {
     arguments.get(at).cloned().unwrap_or(Ty::Unknown)
 }
 
-/// What calling something outside gives.
+/// What calling something outside gives: of a function outside a value of a type outside, as far as
+/// anybody can tell.
 pub(super) fn result(callee: &Ty) -> Ty {
     match callee {
-        // A conversion to a type of the universe, or to one outside: which of both a call is, only
-        // the outside knows.
-        Ty::Outside { path, is_value: false, .. } if is_universal(path) => {
-            Ty::outside_value(path, Vec::new())
+        // A conversion.
+        Ty::Outside { path, is_value: false, .. } if is_universal(path) => match &**path {
+            "append" | "len" | "cap" | "copy" | "panic" | "recover" | "min" | "max" => Ty::Unknown,
+            _ => Ty::outside_value(path, Vec::new()),
+        },
+        Ty::Outside { path, is_value: false, .. } => {
+            Ty::outside_value(&format!("{path}()"), Vec::new())
         }
-        Ty::OutsideMember(of, name) => match (&**of, &**name) {
-            (Ty::Outside { path, arguments, is_value: true }, "Load" | "Swap")
-                if &**path == "sync/atomic.Pointer" =>
-            {
-                arguments.first().cloned().unwrap_or(Ty::Unknown)
-            }
+        Ty::OutsideMember(of, name) => match &**of {
+            Ty::Outside { path, arguments, is_value: true } => match (&**path, &**name) {
+                ("sync/atomic.Pointer", "Load" | "Swap") => {
+                    arguments.first().cloned().unwrap_or(Ty::Unknown)
+                }
+                _ => Ty::outside_value(&format!("{path}.{name}()"), Vec::new()),
+            },
             _ => Ty::Unknown,
         },
         _ => Ty::Unknown,
