@@ -203,6 +203,8 @@ pub mod flags {
     pub const OF_DEFAULT: u16 = 1 << 4;
     /// Import: not static, made by a call (`require`, `import()`).
     pub const DYNAMIC: u16 = 1 << 5;
+    /// Import: the local name is a guess; the module says what it is called.
+    pub const GUESSED: u16 = 1 << 6;
 }
 
 /// A parameter of a function.

@@ -187,7 +187,8 @@ impl File {
             content.import(import);
             if import.local != 0 {
                 part(keys::member(owner, keys::name(pool.name(import.local))), content.end());
-            } else {
+            }
+            if import.local == 0 || import.flags & onyx_protocol::code::flags::GUESSED != 0 {
                 // Their order matters.
                 content.number(number);
                 part(keys::globs(owner), content.end());

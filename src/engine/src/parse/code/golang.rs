@@ -488,8 +488,8 @@ fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             "blank_identifier" => ("", 0),
             _ => (b.text(name), 0),
         },
-        // The package's clause says what it is called; DYNAMIC: this is a guess.
-        None => (package_name(module), flags::DYNAMIC),
+        // The package's own clause says what it is called.
+        None => (package_name(module), flags::GUESSED),
     };
     let flags = bits | flags::MODULE;
     b.import(ImportText { local, module: module.into(), flags, ..ImportText::default() }, path);

@@ -20,7 +20,7 @@ const FAMILY: u8 = 4;
 const TOP: u8 = 1;
 /// Methods by type and name.
 const METHOD: u8 = 2;
-/// Methods by type.
+/// Methods by type, those of interfaces too.
 const METHODS: u8 = 3;
 /// Interfaces by the first of their own methods' names.
 const INTERFACE: u8 = 4;
@@ -46,7 +46,16 @@ impl Rules for Go {
                     add(Special::Named(METHOD, &key(&package, &format!("{of}.{name}")), number));
                     add(Special::Named(METHODS, &key(&package, of), number));
                 }
-            } else if declared.parent == Within::FILE && !matches!(name, "init" | "_") {
+            } else if let Some(parent) = declared.parent.number() {
+                let parent = file.declared(parent);
+                let parent = parent.filter(|p| {
+                    p.kind == NodeKind::Interface && declared.kind == NodeKind::Method
+                });
+                if let Some(parent) = parent {
+                    let of = pool.name(parent.name);
+                    add(Special::Named(METHODS, &key(&package, of), number));
+                }
+            } else if !matches!(name, "init" | "_") {
                 add(Special::Named(TOP, &key(&package, name), number));
                 if declared.kind == NodeKind::Interface {
                     let within = Within::definition(number);
@@ -110,9 +119,17 @@ impl Rules for Go {
         if !found.is_empty() {
             return found;
         }
-        // A package that is called otherwise than its path lets expect.
+        if universe::is_universal(name) {
+            return vec![Found::new(Entity::Outside(name.into()), Strategy::Scope)];
+        }
+        if matches!(name, "map" | "chan") && space == Space::Type {
+            return vec![Found::new(Entity::Outside(name.into()), Strategy::Scope)];
+        }
+        // A package that is called otherwise than its path lets expect. What others import is among
+        // their glob imports for this purpose.
+        context.globs(place.slot, Within::FILE);
         for (number, import) in (0..).zip(&file.interface.imports) {
-            if import.flags & flags::DYNAMIC == 0 {
+            if import.flags & flags::GUESSED == 0 {
                 continue;
             }
             let path = file.interface.pool.name(import.module);
@@ -129,12 +146,6 @@ impl Rules for Go {
                     return vec![one.clone()];
                 }
             }
-        }
-        if universe::is_universal(name) {
-            return vec![Found::new(Entity::Outside(name.into()), Strategy::Scope)];
-        }
-        if matches!(name, "map" | "chan") && space == Space::Type {
-            return vec![Found::new(Entity::Outside(name.into()), Strategy::Scope)];
         }
         Vec::new()
     }
@@ -528,10 +539,14 @@ fn required<'w>(
     }
     let declared = context.declared(def)?;
     let file = context.file(def.slot)?;
-    for (number, method) in (0..).zip(&file.interface.definitions) {
-        if method.parent == Within::definition(def.number) && method.kind == NodeKind::Method {
-            let name = file.interface.pool.name(method.name);
-            all.push(Method::Known(name, Def { slot: def.slot, number }));
+    let of = key(&package_of(file), file.interface.pool.name(declared.name));
+    for method in context.special(FAMILY, METHODS, &of) {
+        // Two types of one name are of different builds, or local to functions.
+        if context.declared(method)?.parent == Within::definition(def.number)
+            && method.slot == def.slot
+        {
+            let name = context.pool(method.slot)?.name(context.declared(method)?.name);
+            all.push(Method::Known(name, method));
         }
     }
     let place = context.inside(def)?;
