@@ -600,6 +600,19 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     if matches!(named.kind(), "func_literal" | "type_assertion_expression") {
         return;
     }
+    if bare.id() != callee.id() && callee.named_child(0).is_some_and(|n| n.kind() == "unary_expression") {
+        // `(*T)(x)` converts a pointer and makes nothing.
+        return;
+    }
+    if callee.kind() == "identifier" && b.text(callee) == "new" {
+        let of = children(node.child_by_field_name("arguments")).first().copied().map(bare_type);
+        if let Some(of) = of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type")) {
+            let target = type_expr(of, b.source, &mut b.own);
+            b.refer(ReferenceKind::Instantiate, target, name_node(of));
+            b.done = of.id();
+            return;
+        }
+    }
     let count = children(node.child_by_field_name("arguments")).len();
     let function = expr(callee, b.source, &mut b.own, 0);
     let target = b.own.expr(Expr::Call(function, u8::try_from(count).unwrap_or(u8::MAX)));
