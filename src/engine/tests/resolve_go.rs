@@ -502,6 +502,10 @@ fn what_is_outside_says_so() {
     let tree = Tree::new(&[
         MODULE,
         (
+            "m/b.go",
+            "package a\n\nimport . \"check.io/v1\"\n\nfunc g(c *C) {\n\tc.Assert(IsNil)\n\tOutside()\n\there()\n}\n",
+        ),
+        (
             "m/a.go",
             r#"package a
 
@@ -534,6 +538,10 @@ func f(s *S, r *http.Request) {
     assert_eq!(at(15), ["builtin len"]);
     assert_eq!(at(16), ["external net/http.Client.Do"]);
     assert_eq!(tree.edges("calls"), ["m/a.go:17 -> m/a.go:(*S).Get [receiver]"]);
+    let dotted = |line| tree.unresolved("m/b.go", line, "calls");
+    assert_eq!(dotted(6), ["external check.io/v1.C.Assert"]);
+    assert_eq!(dotted(7), ["external check.io/v1.Outside"]);
+    assert_eq!(dotted(8), ["unresolved"]);
     assert_eq!(at(19), ["external net/http.Get().Body.Close"]);
     assert_eq!(at(20), ["external net/http.Get().Error"]);
 }

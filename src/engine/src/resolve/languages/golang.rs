@@ -147,6 +147,18 @@ impl Rules for Go {
                 }
             }
         }
+        // What nobody here declares comes from the one package outside whose names are imported.
+        if is_exported(name) {
+            let globs = context.globs(place.slot, Within::FILE).iter();
+            let globs = globs.filter_map(|&number| match &context.imported(place.slot, number)[..] {
+                [Found { entity: Entity::Outside(path), .. }] => Some(path.clone()),
+                _ => None,
+            });
+            if let [path] = &globs.collect::<Vec<_>>()[..] {
+                let entity = Entity::Outside(format!("{path}.{name}").into());
+                return vec![Found::new(entity, Strategy::Glob)];
+            }
+        }
         Vec::new()
     }
 
