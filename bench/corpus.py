@@ -34,6 +34,12 @@ MIXED = [
      ["usr/share/gocode/src"]),
 ]
 
+# Two Go modules that only `make eval-graph` reads.
+RAFT = ("debian", "golang-github-hashicorp-raft-dev", "1.1.2-1",
+        "f34877bf2e6d361137752e477ed94bb92556fd43a6ed29fa6135cc010f7d1954", ["usr/share/gocode/src"])
+GO_GIT = ("debian", "golang-github-go-git-go-git-dev", "5.4.2-3",
+          "a2d87579f6ee3ae85322c035d914722d411d17fcb5da68044809490913ea04a1", ["usr/share/gocode/src"])
+
 
 def fetch(package):
     """The directory of a package's source, downloaded when it is not there."""

@@ -115,6 +115,10 @@ impl<'w> Context<'w> {
                 let (other, also) = self.infer(place, *other);
                 (Ty::union([one, other]), how.max(also))
             }
+            Expr::Definition(number) => {
+                let def = Def { slot: place.slot, number: *number };
+                self.type_of_definition(def, None)
+            }
             Expr::Tuple(parts) => {
                 let parts = parts.iter().map(|&part| self.infer(place, part).0);
                 (Ty::Tuple(parts.collect()), Strategy::Constructor)
@@ -277,6 +281,7 @@ impl<'w> Context<'w> {
             }
             Entity::Generic(def, index) => (as_type(Ty::Parameter(*def, *index)), how),
             Entity::Receiver(ty) => (ty.clone(), Strategy::Own),
+            Entity::Field(ty) => (ty.clone(), how.max(Strategy::Field)),
             Entity::Module(module) => (Ty::Module(module.clone()), how),
             Entity::Outside(path) => (Ty::outside(path), how),
             Entity::OutsideMember(of, name) => (Ty::OutsideMember(of.clone(), name.clone()), how),
@@ -354,6 +359,9 @@ impl<'w> Context<'w> {
             | NodeKind::Interface
             | NodeKind::Trait
             | NodeKind::Enum => (Ty::Type(def, Rc::new([])), Strategy::Scope),
+            NodeKind::TypeAlias if declared.flags & flags::DISTINCT != 0 => {
+                (Ty::Type(def, Rc::new([])), Strategy::Scope)
+            }
             NodeKind::TypeAlias => {
                 let Some(place) = self.inside(def) else { return nothing };
                 let ty = self.remembered(def, || match declared.ty {
@@ -505,6 +513,11 @@ impl<'w> Context<'w> {
                 as_value(self.types_of(&found).0, Vec::new())
             }
             Type::Of(expr) => self.infer(place, *expr).0,
+            Type::Struct(fields) => {
+                let field =
+                    |&(name, ty): &(u32, TypeId)| (place.pool.name(name).into(), self.eval(place, ty));
+                Ty::Record(fields.iter().map(field).collect())
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use onyx_protocol::code::{Expr, ExprId, Import, Interface, Pool, Type, TypeId, Within};
+use onyx_protocol::code::{
+    Expr, ExprId, Import, Interface, ManifestKind, Pool, Type, TypeId, Within,
+};
 
 /// 64-bit hash that is the same on every machine and in every version: FNV-1a with a final mix.
 pub(super) struct Fnv(u64);
@@ -128,6 +130,20 @@ pub(super) fn special(family: u8, what: u8, text: &str) -> u64 {
     Fnv::new(9).number(u64::from(family)).number(u64::from(what)).text(text).end()
 }
 
+/// What a manifest says.
+pub(super) fn manifest(container: u64) -> u64 {
+    Fnv::new(12).number(container).end()
+}
+
+/// The manifests that name a package. Cargo writes `-` where programs write `_`.
+pub(super) fn package_name(kind: ManifestKind, name: &str) -> u64 {
+    let hash = Fnv::new(13).number(kind as u64);
+    match kind {
+        ManifestKind::Cargo => hash.text(&name.replace('-', "_")).end(),
+        _ => hash.text(name).end(),
+    }
+}
+
 /// Hashes the content of shapes, numbers replaced by what they stand for.
 pub(super) struct Content<'a> {
     pool: &'a Pool,
@@ -193,6 +209,14 @@ impl<'a> Content<'a> {
                 self.hash.write_u8(11);
                 self.expr(*expr);
             }
+            Type::Struct(fields) => {
+                self.hash.write_u8(12);
+                self.number(fields.len() as u64);
+                for &(name, ty) in fields {
+                    self.name(name);
+                    self.ty(ty);
+                }
+            }
         }
     }
 
@@ -256,6 +280,10 @@ impl<'a> Content<'a> {
             Expr::Either(one, other) => {
                 unary(self, 20, *one);
                 self.expr(*other);
+            }
+            Expr::Definition(number) => {
+                self.hash.write_u8(22);
+                self.number(u64::from(*number));
             }
             Expr::Tuple(of) => {
                 self.hash.write_u8(21);

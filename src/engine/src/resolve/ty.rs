@@ -49,6 +49,8 @@ pub(super) enum Ty {
     Parameter(Def, u32),
     /// A function without name, by what it gives.
     Gives(Rc<Ty>),
+    /// A value of a struct without name; embedded fields have none.
+    Record(Rc<[(Rc<str>, Ty)]>),
 }
 
 impl Ty {
@@ -164,6 +166,8 @@ pub(super) enum Entity {
     Generic(Def, u32),
     /// The receiver in a method of a type.
     Receiver(Ty),
+    /// A field without definition, by its type.
+    Field(Ty),
     Module(Module),
     /// Something outside, by path.
     Outside(Rc<str>),

@@ -8,6 +8,7 @@
 //! A language is one file here and its line in `extractor`.
 
 mod builder;
+mod golang;
 mod pool;
 mod python;
 mod rust;
@@ -53,6 +54,7 @@ fn extractor(language: Language) -> Option<&'static dyn ObjectExtractor> {
     Some(match language {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
+        Language::Go => &golang::Go,
         _ => return None,
     })
 }

@@ -1,5 +1,7 @@
 //! What each language says of modules, imports, members and its own types.
 
+mod golang;
+mod golang_universe;
 mod other;
 mod python;
 mod rust;
@@ -27,6 +29,7 @@ pub(super) fn rules(language: Language) -> &'static dyn Rules {
     match language {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
+        Language::Go => &golang::Go,
         _ => &other::Other,
     }
 }
@@ -203,6 +206,11 @@ pub(super) trait Rules: Sync {
                 return found;
             }
         }
+        Vec::new()
+    }
+
+    /// The interfaces a type implements by its members alone.
+    fn satisfied(&self, _context: &Context<'_>, _def: Def) -> Vec<Def> {
         Vec::new()
     }
 
