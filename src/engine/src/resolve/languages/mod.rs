@@ -1,5 +1,7 @@
 //! What each language says of modules, imports, members and its own types.
 
+mod ecma;
+mod ecma_std;
 mod other;
 mod python;
 mod rust;
@@ -27,6 +29,7 @@ pub(super) fn rules(language: Language) -> &'static dyn Rules {
     match language {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
+        Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
         _ => &other::Other,
     }
 }
@@ -88,6 +91,21 @@ pub(super) trait Rules: Sync {
     /// Whether locals of blocks hold in the whole function.
     fn hoists(&self) -> bool {
         false
+    }
+
+    /// Whether a local's name is the local's in all of its scope, before its declaration, too.
+    fn declares_ahead(&self) -> bool {
+        false
+    }
+
+    /// Whether definitions of a kind are values, too.
+    fn is_value(&self, _kind: NodeKind) -> bool {
+        true
+    }
+
+    /// Members of a function.
+    fn function_members(&self, _context: &Context<'_>, _def: Def, _name: &str) -> Vec<Found> {
+        Vec::new()
     }
 
     /// Whether functions of one name in one container are told apart by their parameters. Then all
