@@ -1,6 +1,6 @@
 //! Incremental is clean: after every edit, resolving what `changed_keys` asks for gives what resolving
 //! everything gives. Over this crate's own sources and the repository's Python; with
-//! `ONYX_RESOLVE_TREE` set, over that directory. `ONYX_RESOLVE_EDITS` sets the number of edits.
+//! `ONYX_EDIT_TREE` set, over that directory. `ONYX_EDITS` sets the number of edits.
 
 mod resolve_support;
 
@@ -137,7 +137,7 @@ fn edited(known: &Known, random: &mut Random) -> String {
 #[test]
 fn incremental_is_clean() {
     let mut sources = Vec::new();
-    match env::var("ONYX_RESOLVE_TREE") {
+    match env::var("ONYX_EDIT_TREE") {
         Ok(root) => read(Path::new(&root), Path::new(&root), &mut sources),
         Err(_) => {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -146,7 +146,7 @@ fn incremental_is_clean() {
             }
         }
     }
-    let edits = env::var("ONYX_RESOLVE_EDITS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let edits = env::var("ONYX_EDITS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let mut files: BTreeMap<String, Known> = BTreeMap::new();
     for (id, (path, source)) in (0..).zip(sources) {
         // Generated and broken files have no facts.
