@@ -45,6 +45,7 @@ const JSX: u8 = 21;
 const HERITAGE: u8 = 22;
 const IGNORED: u8 = 23;
 const JSX_END: u8 = 24;
+const GENERIC: u8 = 25;
 
 impl Extractor for Ecma {
     fn tag(&self, kind: &str) -> u8 {
@@ -79,6 +80,7 @@ impl Extractor for Ecma {
             "type_identifier" | "nested_type_identifier" => TYPE_NAME,
             "jsx_opening_element" | "jsx_self_closing_element" => JSX,
             "jsx_closing_element" => JSX_END,
+            "generic_type" => GENERIC,
             "extends_clause" | "implements_clause" | "extends_type_clause" | "class_heritage" => {
                 HERITAGE
             }
@@ -158,12 +160,16 @@ impl Extractor for Ecma {
                 }
             }
             TYPE_NAME => {
-                if field != Some("name") || node.kind() == "nested_type_identifier" {
-                    type_name(b, node, ReferenceKind::Type);
-                } else if node.parent().is_some_and(|n| n.kind() == "generic_type") {
+                // The name of a declaration or of a generic type, which is referred to already.
+                if field != Some("name") {
                     type_name(b, node, ReferenceKind::Type);
                 }
                 return Step::Skip;
+            }
+            GENERIC => {
+                if let Some(name) = node.child_by_field_name("name") {
+                    type_name(b, name, ReferenceKind::Type);
+                }
             }
             JSX => {
                 if let Some(name) = node.child_by_field_name("name") {
@@ -293,7 +299,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&'t str>)
     }
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
     if kind != "arrow_function" {
-        receiver(b, node, number, kind, is_member);
+        receiver(b, node, number, field, is_member);
     }
     if let Some(number) = number {
         let facts = b.facts(number);
@@ -341,7 +347,7 @@ fn receiver<'t>(
     b: &mut Builder<'_, 't>,
     node: Node<'t>,
     number: Option<u32>,
-    kind: &str,
+    field: Option<&'t str>,
     is_member: bool,
 ) {
     let scope = b.scope;
@@ -361,12 +367,40 @@ fn receiver<'t>(
     b.selves.insert(scope, owner.unwrap_or(Within::FILE));
     if owner.is_none() {
         // A method of an object has the object, another function nobody knows what.
-        let is_of_object = kind == "method_definition" || number.is_some();
+        let is_of_object = node.kind() == "method_definition" || number.is_some();
         let object = b.own.name("{}");
         let known = is_of_object && found(b, object).is_some();
-        let value = if known { b.own.expr(Expr::Name(object)) } else { 0 };
+        let value = match field {
+            _ if known => b.own.expr(Expr::Name(object)),
+            Some("right") => set_on(b, node),
+            _ => 0,
+        };
         b.bind("this", 0, value, at);
     }
+}
+
+/// What a function is set on by a computed name: `x[name] = function`, `X.prototype[name] = function`.
+fn set_on<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
+    let left = node.parent().and_then(|n| n.child_by_field_name("left"));
+    let left = left.filter(|n| n.kind() == "subscript_expression");
+    let Some(object) = left.and_then(|n| n.child_by_field_name("object")) else { return 0 };
+    match object.kind() {
+        "identifier" => own(b, object),
+        _ => match prototype_of(object, b) {
+            Some(of) => {
+                let ty = own_type(b, Some(of));
+                b.own.expr(Expr::OfType(ty))
+            }
+            None => 0,
+        },
+    }
+}
+
+/// X in `X.prototype`.
+fn prototype_of<'t>(node: Node<'t>, b: &Builder<'_, 't>) -> Option<Node<'t>> {
+    let of = node.child_by_field_name("object").filter(|n| n.kind() == "identifier")?;
+    let property = node.child_by_field_name("property")?;
+    (b.text(property) == "prototype").then_some(of)
 }
 
 /// The definition that the receiver of a method outside its type names.
@@ -805,11 +839,6 @@ fn attached<'t>(
     name: &'t str,
     right: Node<'t>,
 ) {
-    let prototype_of = |node: Node<'t>, b: &Builder<'_, 't>| {
-        let of = node.child_by_field_name("object").filter(|n| n.kind() == "identifier")?;
-        let property = node.child_by_field_name("property")?;
-        (b.text(property) == "prototype").then_some(of)
-    };
     if name == "prototype" && object.kind() == "identifier" {
         let of = b.text(object);
         match right.kind() {
@@ -830,7 +859,10 @@ fn attached<'t>(
         }
         return;
     }
-    let Some(number) = number else { return };
+    let Some(number) = number else {
+        attached_value(b, object, name, right);
+        return;
+    };
     let receiver = match object.kind() {
         "identifier" => {
             let text = b.text(object);
@@ -838,13 +870,8 @@ fn attached<'t>(
             if found(b, own).is_some() {
                 return;
             }
-            if let Some(of) = b.top_level(text)
-                && matches!(b.facts(of).kind, NodeKind::Constant | NodeKind::Variable)
-                && b.declared[of as usize].ty == 0
-            {
-                // It is an object of its own.
-                let ty = b.shared.ty(Type::SelfType);
-                b.declared(of).ty = ty;
+            if let Some(of) = b.top_level(text) {
+                own_object(b, of);
             }
             let of = b.shared.named_expr(text);
             b.shared.ty(Type::Of(of))
@@ -858,6 +885,49 @@ fn attached<'t>(
         },
     };
     b.declared(number).receiver = receiver;
+}
+
+/// A constant that gets methods is an object of its own type.
+fn own_object(b: &mut Builder<'_, '_>, of: u32) {
+    let is_object = matches!(b.facts(of).kind, NodeKind::Constant | NodeKind::Variable);
+    if is_object && b.declared[of as usize].ty == 0 {
+        let ty = b.shared.ty(Type::SelfType);
+        b.declared(of).ty = ty;
+    }
+}
+
+/// `x.m = value` and `X.prototype.m = value`, of a value that is no function here.
+fn attached_value<'t>(b: &mut Builder<'_, 't>, object: Node<'t>, name: &'t str, right: Node<'t>) {
+    let of = match object.kind() {
+        "identifier" => Some(object),
+        _ => prototype_of(object, b),
+    };
+    let Some(text) = of.map(|of| b.text(of)) else { return };
+    let local = b.own.name(text);
+    let Some(of) = b.top_level(text).filter(|_| found(b, local).is_none()) else { return };
+    let mut value = right;
+    while let Some(inner) = value.child_by_field_name("right") {
+        if value.kind() != "assignment_expression" {
+            break;
+        }
+        // `x.a = x.b = function`: the function is defined by the inner one.
+        if let Some(number) = b.definition(value) {
+            let value = b.shared.expr(Expr::Definition(number));
+            set(b, of, name, value);
+            return;
+        }
+        value = inner;
+    }
+    let value = shared(b, value);
+    set(b, of, name, value);
+}
+
+fn set<'t>(b: &mut Builder<'_, 't>, of: u32, name: &'t str, value: ExprId) {
+    if value != 0 {
+        own_object(b, of);
+        let (owner, name) = (Within::definition(of), b.shared.name(name));
+        b.attributes.push(Attribute { owner, name, ty: 0, value, within: Within::FILE });
+    }
 }
 
 /// The methods of an object that is a prototype.
@@ -980,7 +1050,9 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     }
     let target = b.own.expr(Expr::Call(of, count(node)));
     b.refer(ReferenceKind::Call, target, name_node(callee));
-    b.done = callee.id();
+    if callee.kind() != "call_expression" {
+        b.done = callee.id();
+    }
     if b.scope == 0 && callee.kind() != "call_expression" {
         bases_by_call(b, node, callee);
     }

@@ -107,6 +107,17 @@ pub(super) fn expr<'t>(
                 // A bound function is the function.
                 return of(callee.child_by_field_name("object"), pool);
             }
+            let wraps = callee.is_some_and(|n| {
+                matches!(
+                    source.of(n),
+                    "memo" | "React.memo" | "forwardRef" | "React.forwardRef" | "Object.freeze"
+                )
+            });
+            if wraps {
+                // A wrapped component is the component.
+                let first = node.child_by_field_name("arguments").and_then(|n| n.named_child(0));
+                return of(first, pool);
+            }
             let callee = of(callee, pool);
             Expr::Call(callee, count(node))
         }

@@ -122,6 +122,12 @@ impl Rules for Ecma {
                 None => Vec::new(),
             };
         }
+        if name == "exports" {
+            // The file's own.
+            let (slot, within) = (Some(place.slot), Within::FILE);
+            let module = Module { slot, within, path: "".into() };
+            return vec![Found::new(Entity::Module(module), Strategy::Scope)];
+        }
         let found = ecma_std::is_global(name)
             .then(|| Found::new(Entity::Outside(name.into()), Strategy::Scope));
         found.into_iter().collect()
@@ -147,6 +153,11 @@ impl Rules for Ecma {
         let Some((head, rest)) = path.split_first() else { return Vec::new() };
         if let (&"globalThis", [name]) = (head, rest) {
             return vec![Found::new(Entity::Outside((*name).into()), Strategy::Scope)];
+        }
+        if path == ["this", "constructor"] {
+            let ty = context.self_type(place).map(as_type);
+            let found = ty.map(|ty| Found::new(Entity::Receiver(ty), Strategy::Own));
+            return found.into_iter().collect();
         }
         let mut found = context.find_name(place, head, Space::Type);
         if found.is_empty() {
@@ -244,10 +255,13 @@ impl Rules for Ecma {
                 made_members(context, def, name, space)
             }
             NodeKind::Function | NodeKind::Method | NodeKind::Constructor => {
-                attached(context, def, name, false)
+                let mut found = attached(context, def, name, false);
+                found.extend(set_on(context, def, name).filter(|_| found.is_empty()));
+                found
             }
             _ => {
-                let found = attached(context, def, name, false);
+                let mut found = attached(context, def, name, false);
+                found.extend(set_on(context, def, name).filter(|_| found.is_empty()));
                 if !found.is_empty() {
                     return found;
                 }
@@ -274,7 +288,8 @@ impl Rules for Ecma {
             }
             _ => {}
         }
-        let found = attached(context, def, name, false);
+        let mut found = attached(context, def, name, false);
+        found.extend(set_on(context, def, name).filter(|_| found.is_empty()));
         if !found.is_empty() {
             return found;
         }
@@ -497,6 +512,17 @@ fn attached(context: &Context<'_>, def: Def, name: &str, on_prototype: bool) -> 
     found.last().map(|def| Found::definition(def, Strategy::Scope)).into_iter().collect()
 }
 
+/// What a field of a function or object is set to, that is no definition.
+fn set_on(context: &Context<'_>, def: Def, name: &str) -> Option<Found> {
+    let named = context.named(def.slot, Within::definition(def.number), name);
+    named.iter().find_map(|item| match *item {
+        Named::Attribute(number) => {
+            Some(Found::new(Entity::Attribute(def.slot, number), Strategy::Scope))
+        }
+        _ => None,
+    })
+}
+
 /// Members of what a function makes when it is called with `new`.
 fn made_members(context: &Context<'_>, def: Def, name: &str, space: Space) -> Vec<Found> {
     let bases = context.bases(def);
@@ -513,11 +539,8 @@ fn made_members(context: &Context<'_>, def: Def, name: &str, space: Space) -> Ve
         if !found.is_empty() {
             return found;
         }
-        let named = context.named(base.slot, Within::definition(base.number), name);
-        for item in named {
-            if let Named::Attribute(number) = *item {
-                return vec![Found::new(Entity::Attribute(base.slot, number), Strategy::Scope)];
-            }
+        if let Some(found) = set_on(context, *base, name) {
+            return vec![found];
         }
     }
     match &bases.outside {
