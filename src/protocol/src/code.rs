@@ -192,7 +192,7 @@ pub mod flags {
     /// Embedded: its members are members of its owner.
     pub const EMBEDDED: u16 = 1 << 13;
     /// Found by no name, only through what holds it: a method of an object without name.
-    pub const HIDDEN: u16 = 1 << 14;
+    pub const HIDDEN: u16 = 1 << 15;
 
     /// Import: all public names.
     pub const GLOB: u16 = 1;

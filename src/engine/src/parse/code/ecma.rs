@@ -253,16 +253,11 @@ fn declare<'t>(b: &mut Builder<'_, 't>, number: u32, name: Node<'t>) {
     b.bind(text, 0, value, name.start_position());
     // In a function without name it belongs to another one.
     let parent = b.facts(number).parent.map_or(Within::FILE, Within::definition);
-    let mut scope = b.scope;
-    while scope != 0 {
-        let inner = &b.scopes[scope as usize];
-        if inner.kind == ScopeKind::Function {
-            if inner.within != parent {
-                b.declared(number).flags |= flags::HIDDEN;
-            }
-            return;
-        }
-        scope = inner.parent;
+    let scope = &b.scopes[b.scope as usize];
+    // So does what is in a block.
+    let is_direct = scope.kind == ScopeKind::Function && scope.within != Within::FILE;
+    if !is_direct || scope.within != parent {
+        b.declared(number).flags |= flags::HIDDEN;
     }
 }
 
