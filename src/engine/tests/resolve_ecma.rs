@@ -76,7 +76,7 @@ fn classes_fields_statics_accessors_and_super() {
     let source = "class A {\n  #secret = new B();\n  static count = 0;\n  constructor(private b: B, readonly c?: C) { this.late = new B(); } //-> B\n  late;\n  go() {\n    this.b.run(); //-> B.run\n    this.c?.run(); //-> C.run\n    this.#secret.run(); //-> B.run\n    this.late.run(); //-> B.run\n    this.other.run(); //-> B.run\n    this.bound(); //-> A.bound\n    A.make().go(); //-> A.make, A.go\n    A.go(); //->\n    this.make(); //->\n  }\n  get other(): B { return this.b; }\n  bound = () => { this.go(); }; //-> A.go\n  static make() { return new this(null); } //-> A, A.constructor\n  static { A.make(); } //-> A.make\n}\nclass B { run() { return this; } chain() {} }\nclass C extends B {\n  constructor() { super(); } //->\n  run() { super.run(); return this; } //-> B.run\n  more() { this.run().chain(); this.chain(); } //-> C.run, B.chain\n  own() {}\n}\nclass D extends C {\n  constructor() {\n    super(); //-> C.constructor\n    new C().run().own(); //-> C, C.constructor, C.run, C.own\n  }\n}\nclass E extends Outside { go() { this.run(); this.hidden(); } } //->\n";
     check(&[("a.ts", source)]);
     let tree = Tree::new(&[("a.ts", source)]);
-    assert_eq!(tree.edges("overrides"), ["a.ts:24 -> a.ts:B.run [member]"]);
+    assert_eq!(tree.edges("overrides"), ["a.ts:25 -> a.ts:B.run [member]"]);
 }
 
 #[test]
@@ -181,4 +181,33 @@ fn reasons_and_edges_of_imports() {
     assert_eq!(tree.unresolved("a.ts", 3, "imports"), ["unresolved"]);
     assert_eq!(tree.unresolved("a.ts", 4, "imports"), ["external ./style.css"]);
     assert_eq!(tree.edges("calls"), ["a.ts:9 -> b.ts:here [import]"]);
+}
+
+#[test]
+fn aliases_of_configurations_and_names_of_packages() {
+    check(&[
+        (
+            "packages/app/src/main.ts",
+            "import { a } from '@/util/a';\nimport { b } from 'lib/b';\nimport { core } from '@org/core';\nimport { deep } from '@org/core/deep';\nimport { x } from '@org/core/made/x';\nimport { inner } from '#inner';\nimport { none } from '@org/none';\na(); //-> packages/app/src/util/a.ts:a\nb(); //-> packages/app/lib/b.ts:b\ncore(); //-> packages/core/src/index.ts:core\ndeep(); //-> packages/core/src/deep.ts:deep\nx(); //-> packages/core/src/x.ts:x\ninner(); //-> packages/app/src/inner.ts:inner\nnone(); //->\n",
+        ),
+        ("packages/app/src/util/a.ts", "export function a() {}\n"),
+        ("packages/app/src/inner.ts", "export function inner() {}\n"),
+        ("packages/app/lib/b.ts", "export function b() {}\n"),
+        (
+            "packages/app/tsconfig.json",
+            "{ // comments are allowed\n  \"extends\": \"../../tsconfig.base\",\n  \"compilerOptions\": { \"baseUrl\": \".\", \"paths\": { \"@/*\": [\"src/*\"], }, },\n}\n",
+        ),
+        ("tsconfig.base.json", "{}\n"),
+        ("packages/app/package.json", "{ \"name\": \"@org/app\", \"imports\": { \"#inner\": \"./src/inner.ts\" } }\n"),
+        (
+            "packages/core/package.json",
+            "{ \"name\": \"@org/core\", \"main\": \"./dist/index.js\", \"exports\": { \".\": { \"import\": \"./dist/esm/index.js\" }, \"./made/*\": \"./dist/*.js\" } }\n",
+        ),
+        ("packages/core/src/index.ts", "export function core() {}\n"),
+        (
+            "packages/core/src/deep.ts",
+            "import { core } from '@org/core';\nexport function deep() { core(); } //-> packages/core/src/index.ts:core\n",
+        ),
+        ("packages/core/src/x.ts", "export const x = () => {};\n"),
+    ]);
 }

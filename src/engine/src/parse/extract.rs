@@ -64,7 +64,11 @@ pub fn parse_whole(
         return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
     }
     let watch = Watch::new(limits.timeout, cancelled);
-    let grammar = grammar(language);
+    let Some(grammar) = grammar(language) else {
+        // Only its path tells what a manifest is: `parse_file`.
+        let (facts, interface) = (FileFacts::default(), Interface::new(language));
+        return Ok(Parsed { facts, interface, body: Body::default(), notices: Vec::new() });
+    };
     let retries = Watch::new(limits.timeout / 4, cancelled);
     let (tree, broken) = tree_of_broken(grammar, source, &watch, &retries)?;
     let found = find(grammar, &tree, source, &watch)?;

@@ -20,6 +20,7 @@ mod found;
 mod generated;
 mod grammar;
 mod languages;
+mod manifest;
 mod module_name;
 mod recover;
 mod search_text;

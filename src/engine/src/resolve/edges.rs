@@ -85,6 +85,14 @@ impl<'w> Out<'_, 'w> {
                 let found = self.context.local_import(reference.target, import);
                 self.import(reference, &found, false);
             }
+            ReferenceKind::Satisfy => {
+                let Some(number) = reference.source.number() else { return };
+                let def = Def { slot: self.context.slot, number };
+                let Some(file) = self.context.file(def.slot) else { return };
+                for target in file.rules.satisfied(self.context, def) {
+                    self.edge(reference, EdgeKind::Implements, target, Strategy::Member);
+                }
+            }
             ReferenceKind::Override => {
                 let Some(number) = reference.source.number() else { return };
                 let def = Def { slot: self.context.slot, number };

@@ -318,6 +318,7 @@ impl<'w> Context<'w> {
             }
             Entity::Generic(def, index) => (as_type(Ty::Parameter(*def, *index)), how),
             Entity::Receiver(ty) => (ty.clone(), Strategy::Own),
+            Entity::Field(ty) => (ty.clone(), how.max(Strategy::Field)),
             Entity::Module(module) => (Ty::Module(module.clone()), how),
             Entity::Outside(path) => (Ty::outside(path), how),
             Entity::OutsideMember(of, name) => (Ty::OutsideMember(of.clone(), name.clone()), how),
@@ -395,6 +396,9 @@ impl<'w> Context<'w> {
             | NodeKind::Interface
             | NodeKind::Trait
             | NodeKind::Enum => (Ty::Type(def, Rc::new([])), Strategy::Scope),
+            NodeKind::TypeAlias if declared.flags & flags::DISTINCT != 0 => {
+                (Ty::Type(def, Rc::new([])), Strategy::Scope)
+            }
             NodeKind::TypeAlias => {
                 let Some(place) = self.inside(def) else { return nothing };
                 let ty = self.remembered(def, || match declared.ty {
@@ -546,6 +550,11 @@ impl<'w> Context<'w> {
                 as_value(self.types_of(&found).0, Vec::new())
             }
             Type::Of(expr) => self.infer(place, *expr).0,
+            Type::Struct(fields) => {
+                let field =
+                    |&(name, ty): &(u32, TypeId)| (place.pool.name(name).into(), self.eval(place, ty));
+                Ty::Record(fields.iter().map(field).collect())
+            }
         }
     }
 }

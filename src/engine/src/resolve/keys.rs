@@ -3,7 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use onyx_protocol::code::{
-    Declared, Expr, ExprId, Import, Interface, Pool, Type, TypeId, Within,
+    Declared, Expr, ExprId, Import, Interface, ManifestKind, Pool, Type, TypeId, Within,
 };
 
 /// 64-bit hash that is the same on every machine and in every version: FNV-1a with a final mix.
@@ -130,6 +130,20 @@ pub(super) fn special(family: u8, what: u8, text: &str) -> u64 {
     Fnv::new(9).number(u64::from(family)).number(u64::from(what)).text(text).end()
 }
 
+/// What a manifest says.
+pub(super) fn manifest(container: u64) -> u64 {
+    Fnv::new(12).number(container).end()
+}
+
+/// The manifests that name a package. Cargo writes `-` where programs write `_`.
+pub(super) fn package_name(kind: ManifestKind, name: &str) -> u64 {
+    let hash = Fnv::new(13).number(kind as u64);
+    match kind {
+        ManifestKind::Cargo => hash.text(&name.replace('-', "_")).end(),
+        _ => hash.text(name).end(),
+    }
+}
+
 /// Hashes the content of shapes, numbers replaced by what they stand for.
 pub(super) struct Content<'a> {
     pool: &'a Pool,
@@ -196,6 +210,14 @@ impl<'a> Content<'a> {
             Type::Of(expr) => {
                 self.hash.write_u8(11);
                 self.expr(*expr);
+            }
+            Type::Struct(fields) => {
+                self.hash.write_u8(12);
+                self.number(fields.len() as u64);
+                for &(name, ty) in fields {
+                    self.name(name);
+                    self.ty(ty);
+                }
             }
         }
     }

@@ -97,6 +97,17 @@ impl<'w> Context<'w> {
                 let Some(pool) = pool else { return Vec::new() };
                 self.object_members(Place { slot, pool, at }, shape, name, space)
             }
+            Ty::Record(fields) => {
+                if let Some((_, ty)) = fields.iter().find(|(field, _)| &**field == name) {
+                    return vec![Found::new(Entity::Field(ty.clone()), Strategy::Field)];
+                }
+                let mut embedded = fields.iter().filter(|(field, _)| field.is_empty());
+                let found = embedded.find_map(|(_, ty)| {
+                    let found = self.members(ty, name, space);
+                    (!found.is_empty()).then_some(found)
+                });
+                found.unwrap_or_default()
+            }
             Ty::Unknown | Ty::Tuple(_) | Ty::Gives(_) => Vec::new(),
         }
     }
@@ -235,13 +246,15 @@ impl<'w> Context<'w> {
             if parameter == *def {
                 return arguments.get(index as usize).cloned();
             }
-            // An impl block has parameters of its own for those of the type.
+            // An impl block, or a method outside its type, has names of its own for the type's.
             let declared = self.declared(parameter)?;
-            if declared.kind != NodeKind::Impl {
-                return None;
-            }
+            let of = match declared.kind {
+                NodeKind::Impl => declared.ty,
+                NodeKind::Method if declared.receiver != 0 => declared.receiver,
+                _ => return None,
+            };
             let place = self.inside(parameter)?;
-            let of = self.eval(place, declared.ty);
+            let of = self.eval(place, of);
             let Ty::Value(_, names) = of else { return None };
             let at = names.iter().position(|name| *name == Ty::Parameter(parameter, index))?;
             arguments.get(at).cloned()

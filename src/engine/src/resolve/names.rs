@@ -276,6 +276,10 @@ impl<'w> Context<'w> {
             if let Named::Definition(number) = *item {
                 let def = Def { slot, number };
                 let Some(declared) = self.declared(def) else { continue };
+                // A method written outside its type is found through the type alone.
+                if declared.receiver != 0 {
+                    continue;
+                }
                 let rank = rank(declared.kind, declared.flags, space);
                 let is_hidden = declared.flags & flags::HIDDEN != 0;
                 if rank > 0 && !is_hidden && self.fits_kind(slot, declared.kind, space) {

@@ -58,6 +58,8 @@ pub(super) enum Ty {
         at: At,
         shape: ExprId,
     },
+    /// A value of a struct without name; embedded fields have none.
+    Record(Rc<[(Rc<str>, Ty)]>),
 }
 
 impl Ty {
@@ -173,6 +175,8 @@ pub(super) enum Entity {
     Generic(Def, u32),
     /// The receiver in a method of a type.
     Receiver(Ty),
+    /// A field without definition, by its type.
+    Field(Ty),
     Module(Module),
     /// Something outside, by path.
     Outside(Rc<str>),

@@ -233,6 +233,7 @@ impl<'d, 't> Builder<'d, 't> {
             imports: self.imports,
             exports: self.exports,
             exports_all: self.exports_all,
+            manifest: None,
         };
         let body = Body {
             pool: self.own.finish(),

@@ -13,6 +13,7 @@ mod ecma_bind;
 mod ecma_lift;
 mod ecma_module;
 mod ecma_shape;
+mod golang;
 mod pool;
 mod python;
 mod rust;
@@ -59,6 +60,7 @@ fn extractor(language: Language) -> Option<&'static dyn ObjectExtractor> {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
         Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
+        Language::Go => &golang::Go,
         _ => return None,
     })
 }

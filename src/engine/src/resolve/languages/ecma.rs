@@ -8,6 +8,7 @@ use std::rc::Rc;
 use onyx_protocol::code::{Declared, Expr, Import, Pool, Type, TypeId, Within, flags};
 use onyx_protocol::facts::NodeKind;
 
+use super::ecma_files::{is_declaration, module_found};
 use super::ecma_std;
 use super::{Rules, Special};
 use crate::resolve::context::{At, Context, Place};
@@ -17,7 +18,7 @@ use crate::resolve::workspace::{File, Named};
 
 pub(super) struct Ecma;
 
-const FAMILY: u8 = 5;
+pub(super) const FAMILY: u8 = 5;
 /// Methods set on objects and prototypes, by `Object.method`.
 const ATTACHED: u8 = 1;
 
@@ -593,7 +594,7 @@ fn exported(context: &Context<'_>, slot: u32, name: &str, space: Space) -> Vec<F
         return found;
     }
     let Some(file) = context.file(slot) else { return Vec::new() };
-    let declares = [".d.ts", ".d.mts", ".d.cts"].iter().any(|end| file.path.ends_with(end));
+    let declares = is_declaration(&file.path);
     let mut found = context.find_declared(slot, Within::FILE, name, space);
     found.retain(|one| match one.entity {
         Entity::Definition(def) => context
@@ -660,83 +661,4 @@ fn resolved(context: &Context<'_>, slot: u32, name: &str, space: Space) -> Vec<F
         }
     }
     Vec::new()
-}
-
-/// The module of a specifier: a file of the project, something outside, or None.
-fn module_found(context: &Context<'_>, slot: u32, written: &str) -> Option<Entity> {
-    let file = context.file(slot)?;
-    let is_relative = written == "."
-        || written == ".."
-        || written.starts_with("./")
-        || written.starts_with("../");
-    if !is_relative {
-        return Some(Entity::Outside(written.into()));
-    }
-    let path = joined(file.directory(), written)?;
-    match file_of(context, slot, &path) {
-        Some(of) => Some(Entity::Module(Module {
-            slot: Some(of),
-            within: Within::FILE,
-            path: path.into(),
-        })),
-        // A style sheet, a picture, data.
-        None => {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-            let is_code = extension.is_empty() || EXTENSIONS.contains(&extension);
-            (!is_code && extension.len() < 6).then(|| Entity::Outside(written.into()))
-        }
-    }
-}
-
-/// A relative path below a directory; None when it leads out of the root.
-fn joined(directory: &str, written: &str) -> Option<String> {
-    let mut names: Vec<&str> = directory.split('/').filter(|name| !name.is_empty()).collect();
-    for part in written.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                names.pop()?;
-            }
-            name => names.push(name),
-        }
-    }
-    Some(names.join("/"))
-}
-
-const EXTENSIONS: [&str; 8] = ["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"];
-
-/// The file that a path without or with its extension means.
-fn file_of(context: &Context<'_>, from: u32, path: &str) -> Option<u32> {
-    let bare = match path.rsplit_once('.') {
-        Some((stem, extension)) if EXTENSIONS.contains(&extension) => {
-            let stem = stem.strip_suffix(".d").unwrap_or(stem);
-            Some(stem)
-        }
-        _ => None,
-    };
-    let declares = context.file(from).is_some_and(|file| file.path.contains(".d."));
-    for candidate in [Some(path), bare].into_iter().flatten() {
-        let is_index = candidate == "index" || candidate.ends_with("/index");
-        let module = match is_index {
-            true => candidate[..candidate.len() - "index".len()].trim_end_matches('/'),
-            false => candidate,
-        };
-        let rank = |&slot: &u32| {
-            let path = context.file(slot).map_or("", |file| file.path.as_str());
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-            let is_declared = stem.ends_with(".d");
-            let at = EXTENSIONS.iter().position(|&one| one == extension);
-            (
-                (stem == "index" || stem == "index.d") != is_index && !module.is_empty(),
-                is_declared != declares,
-                at,
-            )
-        };
-        if let Some(found) = context.modules(FAMILY, module).into_iter().min_by_key(rank) {
-            return Some(found);
-        }
-    }
-    None
 }

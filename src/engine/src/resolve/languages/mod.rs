@@ -1,7 +1,10 @@
 //! What each language says of modules, imports, members and its own types.
 
 mod ecma;
+mod ecma_files;
 mod ecma_std;
+mod golang;
+mod golang_universe;
 mod other;
 mod python;
 mod rust;
@@ -30,6 +33,7 @@ pub(super) fn rules(language: Language) -> &'static dyn Rules {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
         Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
+        Language::Go => &golang::Go,
         _ => &other::Other,
     }
 }
@@ -210,6 +214,11 @@ pub(super) trait Rules: Sync {
                 return found;
             }
         }
+        Vec::new()
+    }
+
+    /// The interfaces a type implements by its members alone.
+    fn satisfied(&self, _context: &Context<'_>, _def: Def) -> Vec<Def> {
         Vec::new()
     }
 
