@@ -30,6 +30,9 @@ pub struct Within(pub u32);
 impl Within {
     /// The file itself.
     pub const FILE: Self = Self(0);
+    /// What a file gives to others by name, where that is not what it has under the name itself: owner
+    /// of imports and attributes that are exports of ECMAScript.
+    pub const EXPORTS: Self = Self(u32::MAX);
 
     /// A definition.
     pub fn definition(number: u32) -> Self {
@@ -90,8 +93,10 @@ pub enum Expr {
     Either(ExprId, ExprId),
     /// Several at once.
     Tuple(Vec<ExprId>),
-    /// A definition of the same file, by its number.
+    /// A definition of this file, by its number.
     Definition(u32),
+    /// An object with these members: `{ a: b }`.
+    Object(Vec<(NameId, ExprId)>),
 }
 
 /// The shape of a type.
@@ -188,6 +193,8 @@ pub mod flags {
     pub const ELSEWHERE: u16 = 1 << 12;
     /// Embedded: its members are members of its owner.
     pub const EMBEDDED: u16 = 1 << 13;
+    /// Found by no name, only through what holds it: a method of an object without name.
+    pub const HIDDEN: u16 = 1 << 15;
     /// A type alias in kind, but a type of its own: Go's defined types.
     pub const DISTINCT: u16 = 1 << 14;
 

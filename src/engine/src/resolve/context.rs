@@ -26,7 +26,7 @@ pub(super) struct Place<'a> {
 }
 
 /// Inside a file: a scope of the body that is resolved, or a definition.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum At {
     /// Scope, line and column.
     Scope(u32, u32, u32),

@@ -115,13 +115,42 @@ impl<'w> Context<'w> {
                 let (other, also) = self.infer(place, *other);
                 (Ty::union([one, other]), how.max(also))
             }
+            Expr::Tuple(parts) => {
+                let parts = parts.iter().map(|&part| self.infer(place, part).0);
+                (Ty::Tuple(parts.collect()), Strategy::Constructor)
+            }
             Expr::Definition(number) => {
                 let def = Def { slot: place.slot, number: *number };
                 self.type_of_definition(def, None)
             }
-            Expr::Tuple(parts) => {
-                let parts = parts.iter().map(|&part| self.infer(place, part).0);
-                (Ty::Tuple(parts.collect()), Strategy::Constructor)
+            Expr::Object(_) => {
+                let own = std::ptr::eq(place.pool, &self.body.pool);
+                let ty = Ty::Object { slot: place.slot, own, at: place.at, shape: expr };
+                (ty, Strategy::Constructor)
+            }
+        }
+    }
+
+    /// Members of an object without type.
+    pub fn object_members(
+        &self,
+        place: Place<'_>,
+        shape: ExprId,
+        name: &str,
+        space: Space,
+    ) -> Vec<Found> {
+        let Expr::Object(parts) = place.pool.expr(shape) else { return Vec::new() };
+        let part = parts.iter().rev().find(|(key, _)| place.pool.name(*key) == name);
+        let Some(&(_, value)) = part else { return Vec::new() };
+        match place.pool.expr(value) {
+            Expr::Definition(number) => {
+                let def = Def { slot: place.slot, number: *number };
+                vec![Found::definition(def, Strategy::Member)]
+            }
+            Expr::Name(_) | Expr::Member(..) => self.find(place, value, space),
+            _ => {
+                let (ty, how) = self.infer(place, value);
+                vec![Found::new(Entity::Receiver(ty), how)]
             }
         }
     }
@@ -134,7 +163,8 @@ impl<'w> Context<'w> {
             Expr::Name(name) => {
                 let name = place.pool.name(name);
                 let found = self.find_name(place, name, file.rules.space(space));
-                found.into_iter().map(|one| self.receiver_of(one)).collect()
+                let found = found.into_iter().map(|one| self.local_definition(one));
+                found.map(|one| self.receiver_of(one)).collect()
             }
             Expr::SelfRef => match self.self_type(place) {
                 Some(ty) => vec![Found::new(Entity::Receiver(ty), Strategy::Own)],
@@ -189,6 +219,17 @@ impl<'w> Context<'w> {
         };
         let kept: Vec<Found> = found.iter().filter(|one| fits(one)).cloned().collect();
         if kept.is_empty() { found } else { kept }
+    }
+
+    /// A local that is bound to a definition is that definition.
+    fn local_definition(&self, found: Found) -> Found {
+        if let Entity::Local(number) = found.entity
+            && let Some(binding) = self.body.bindings.get(number as usize)
+            && let Expr::Definition(number) = *self.body.pool.expr(binding.value)
+        {
+            return Found::definition(Def { slot: self.slot, number }, found.how);
+        }
+        found
     }
 
     /// A first parameter that is the receiver is the receiver.

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use onyx_protocol::code::{
-    Expr, ExprId, Import, Interface, ManifestKind, Pool, Type, TypeId, Within,
+    Declared, Expr, ExprId, Import, Interface, ManifestKind, Pool, Type, TypeId, Within,
 };
 
 /// 64-bit hash that is the same on every machine and in every version: FNV-1a with a final mix.
@@ -147,12 +147,14 @@ pub(super) fn package_name(kind: ManifestKind, name: &str) -> u64 {
 /// Hashes the content of shapes, numbers replaced by what they stand for.
 pub(super) struct Content<'a> {
     pool: &'a Pool,
+    definitions: &'a [Declared],
     hash: Fnv,
 }
 
 impl<'a> Content<'a> {
-    pub fn new(pool: &'a Pool) -> Self {
-        Self { pool, hash: Fnv::new(20) }
+    pub fn new(interface: &'a Interface) -> Self {
+        let (pool, definitions) = (&interface.pool, &interface.definitions);
+        Self { pool, definitions, hash: Fnv::new(20) }
     }
 
     pub fn end(&self) -> u64 {
@@ -281,15 +283,24 @@ impl<'a> Content<'a> {
                 unary(self, 20, *one);
                 self.expr(*other);
             }
-            Expr::Definition(number) => {
-                self.hash.write_u8(22);
-                self.number(u64::from(*number));
-            }
             Expr::Tuple(of) => {
                 self.hash.write_u8(21);
                 self.number(of.len() as u64);
                 for &id in of {
                     self.expr(id);
+                }
+            }
+            Expr::Definition(number) => {
+                self.hash.write_u8(22);
+                let definition = self.definitions.get(*number as usize);
+                self.number(definition.map_or(0, |definition| definition.identity));
+            }
+            Expr::Object(of) => {
+                self.hash.write_u8(23);
+                self.number(of.len() as u64);
+                for &(name, value) in of {
+                    self.name(name);
+                    self.expr(value);
                 }
             }
         }

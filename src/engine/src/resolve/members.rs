@@ -5,7 +5,7 @@ use std::rc::Rc;
 use onyx_protocol::code::Within;
 use onyx_protocol::facts::NodeKind;
 
-use super::context::Context;
+use super::context::{Context, Place};
 use super::ty::{Def, Entity, Found, Space, Strategy, Ty};
 
 /// A type and its bases in the order they are asked.
@@ -93,6 +93,15 @@ impl<'w> Context<'w> {
                 let entity = Entity::OutsideMember(Rc::new(of.clone()), name.into());
                 vec![Found::new(entity, Strategy::Scope)]
             }
+            Ty::Function(def, _) => match self.file(def.slot) {
+                Some(file) => file.rules.function_members(self, *def, name),
+                None => Vec::new(),
+            },
+            &Ty::Object { slot, own, at, shape } => {
+                let pool = if own { Some(&self.body.pool) } else { self.pool(slot) };
+                let Some(pool) = pool else { return Vec::new() };
+                self.object_members(Place { slot, pool, at }, shape, name, space)
+            }
             Ty::Record(fields) => {
                 if let Some((_, ty)) = fields.iter().find(|(field, _)| &**field == name) {
                     return vec![Found::new(Entity::Field(ty.clone()), Strategy::Field)];
@@ -104,7 +113,7 @@ impl<'w> Context<'w> {
                 });
                 found.unwrap_or_default()
             }
-            Ty::Unknown | Ty::Function(..) | Ty::Tuple(_) | Ty::Gives(_) => Vec::new(),
+            Ty::Unknown | Ty::Tuple(_) | Ty::Gives(_) => Vec::new(),
         }
     }
 

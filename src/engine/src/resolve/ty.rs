@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use onyx_protocol::code::Within;
+use onyx_protocol::code::{ExprId, Within};
+
+use super::context::At;
 
 /// A definition: slot of its file, number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,13 @@ pub(super) enum Ty {
     Parameter(Def, u32),
     /// A function without name, by what it gives.
     Gives(Rc<Ty>),
+    /// An object without type, by its shape; `own` when that is in the body that is resolved.
+    Object {
+        slot: u32,
+        own: bool,
+        at: At,
+        shape: ExprId,
+    },
     /// A value of a struct without name; embedded fields have none.
     Record(Rc<[(Rc<str>, Ty)]>),
 }

@@ -143,7 +143,7 @@ impl File {
             let own = self.container(Within::definition(number));
             let parent = self.container(declared.parent);
             part(keys::member(parent, keys::name(pool.name(declared.name))), own);
-            let mut content = Content::new(pool);
+            let mut content = Content::new(&self.interface);
             content.number(declared.kind as u64);
             content.number(u64::from(declared.flags));
             content.number(parent);
@@ -175,7 +175,7 @@ impl File {
         }
         for attribute in &self.interface.attributes {
             let owner = self.container(attribute.owner);
-            let mut content = Content::new(pool);
+            let mut content = Content::new(&self.interface);
             content.ty(attribute.ty);
             content.expr(attribute.value);
             content.number(self.container(attribute.within));
@@ -183,7 +183,7 @@ impl File {
         }
         for (number, import) in (0_u64..).zip(&self.interface.imports) {
             let owner = self.container(import.owner);
-            let mut content = Content::new(pool);
+            let mut content = Content::new(&self.interface);
             content.import(import);
             if import.local != 0 {
                 part(keys::member(owner, keys::name(pool.name(import.local))), content.end());
@@ -200,7 +200,7 @@ impl File {
             manifest.hash(&mut content);
             part(keys::manifest(file), content.end());
         }
-        let mut content = Content::new(pool);
+        let mut content = Content::new(&self.interface);
         content.number(u64::from(self.interface.exports_all));
         for export in &self.interface.exports {
             content.name(export.name);

@@ -1,5 +1,8 @@
 //! What each language says of modules, imports, members and its own types.
 
+mod ecma;
+mod ecma_files;
+mod ecma_std;
 mod golang;
 mod golang_universe;
 mod other;
@@ -29,6 +32,7 @@ pub(super) fn rules(language: Language) -> &'static dyn Rules {
     match language {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
+        Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
         Language::Go => &golang::Go,
         _ => &other::Other,
     }
@@ -97,6 +101,21 @@ pub(super) trait Rules: Sync {
     /// Whether locals of blocks hold in the whole function.
     fn hoists(&self) -> bool {
         false
+    }
+
+    /// Whether a local's name is the local's in all of its scope, before its declaration, too.
+    fn declares_ahead(&self) -> bool {
+        false
+    }
+
+    /// Whether definitions of a kind are values, too.
+    fn is_value(&self, _kind: NodeKind) -> bool {
+        true
+    }
+
+    /// Members of a function.
+    fn function_members(&self, _context: &Context<'_>, _def: Def, _name: &str) -> Vec<Found> {
+        Vec::new()
     }
 
     /// Whether functions of one name in one container are told apart by their parameters. Then all
