@@ -90,6 +90,8 @@ pub enum Expr {
     Either(ExprId, ExprId),
     /// Several at once.
     Tuple(Vec<ExprId>),
+    /// A call of one of several functions of a name, chosen by its arguments.
+    Invoke(ExprId, Vec<ExprId>),
 }
 
 /// The shape of a type.

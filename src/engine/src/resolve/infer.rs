@@ -91,6 +91,7 @@ impl<'w> Context<'w> {
             }
             Expr::Passed(callee, index) => {
                 let passed = match *place.pool.expr(*callee) {
+                    Expr::Part(..) | Expr::OfType(_) => rules.passed_to(self, place, *callee, *index),
                     Expr::Member(object, name) => {
                         let (object, _) = self.infer(place, object);
                         let name = place.pool.name(name);
@@ -109,6 +110,7 @@ impl<'w> Context<'w> {
                 let parts = parts.iter().map(|&part| self.infer(place, part).0);
                 (Ty::Tuple(parts.collect()), Strategy::Constructor)
             }
+            Expr::Invoke(callee, arguments) => rules.invoked(self, place, *callee, arguments),
         }
     }
 
@@ -141,6 +143,9 @@ impl<'w> Context<'w> {
                     one.how = one.how.max(how);
                 }
                 found
+            }
+            Expr::Invoke(callee, ref arguments) => {
+                file.rules.overloads(self, place, callee, arguments)
             }
             _ => Vec::new(),
         }

@@ -264,6 +264,13 @@ impl<'a> Content<'a> {
                     self.expr(id);
                 }
             }
+            Expr::Invoke(callee, of) => {
+                unary(self, 22, *callee);
+                self.number(of.len() as u64);
+                for &id in of {
+                    self.expr(id);
+                }
+            }
         }
     }
 }

@@ -197,4 +197,6 @@ pub(super) enum Space {
     Value,
     Type,
     Any,
+    /// Values that are no functions.
+    Field,
 }

@@ -8,6 +8,8 @@
 //! A language is one file here and its line in `extractor`.
 
 mod builder;
+mod java;
+mod java_shape;
 mod pool;
 mod python;
 mod rust;
@@ -51,6 +53,7 @@ pub(super) trait Extractor: Sync {
 
 fn extractor(language: Language) -> Option<&'static dyn ObjectExtractor> {
     Some(match language {
+        Language::Java => &java::Java,
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
         _ => return None,
