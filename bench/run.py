@@ -10,6 +10,7 @@ TARGETS = {
     "bench-embed": "embedding",
     "bench-search": "search",
     "eval-search": "retrieval",
+    "eval-graph": "resolution",
 }
 
 if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:

@@ -1,15 +1,5 @@
 -- Views.
 
-CREATE VIEW onyx.edges AS
-    SELECT parent_id AS src_id, id AS dst_id, 'contains'::text AS kind, repo_id, file_id,
-           start_line AS line
-    FROM onyx.nodes
-    WHERE parent_id IS NOT NULL;
-COMMENT ON VIEW onyx.edges IS 'Edges of the code graph';
-COMMENT ON COLUMN onyx.edges.src_id IS 'Node the edge starts at';
-COMMENT ON COLUMN onyx.edges.dst_id IS 'Node the edge ends at';
-COMMENT ON COLUMN onyx.edges.kind IS 'contains: src_id is the parent of dst_id';
-
 CREATE VIEW onyx.stat_engine AS SELECT * FROM onyx.engine_status();
 COMMENT ON VIEW onyx.stat_engine IS 'The engine process: one row';
 

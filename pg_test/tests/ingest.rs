@@ -160,7 +160,7 @@ web/legacy.js|method|web/legacy.Cart.add|1|1";
     assert_eq!(
         client.text(
             "SELECT string_agg(DISTINCT p.kind || '>' || c.kind, ' ' ORDER BY p.kind || '>' || c.kind)
-             FROM onyx.edges e JOIN onyx.nodes p ON p.id = src_id JOIN onyx.nodes c ON c.id = dst_id
+             FROM onyx.edges e JOIN onyx.nodes p ON p.id = source_id JOIN onyx.nodes c ON c.id = target_id
              WHERE p.kind IN ('repository', 'directory')"
         ),
         "directory>directory directory>file repository>directory"

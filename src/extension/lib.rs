@@ -56,7 +56,8 @@ extension_sql_file!(
     requires = ["functions"]
 );
 extension_sql_file!("../../sql/search.sql", name = "search", requires = ["access_method"]);
-extension_sql_file!("../../sql/views.sql", name = "views", requires = ["search"]);
+extension_sql_file!("../../sql/graph.sql", name = "graph", requires = ["search"]);
+extension_sql_file!("../../sql/views.sql", name = "views", requires = ["graph"]);
 extension_sql_file!("../../sql/grants.sql", name = "grants", finalize);
 
 /// Version of the extension; the engine must have the same.

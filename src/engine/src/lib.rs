@@ -5,6 +5,7 @@
 //! server -> walk -> parse
 //!        -> resolve
 //!        -> embed
+//!        -> resolve
 //!        -> index -> store
 //! ```
 //!

@@ -357,9 +357,9 @@ pub struct Binding {
 /// What a reference does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReferenceKind {
-    /// Calls; instantiates if it is a type.
+    /// Calls; instantiates if it is a type. `target` is the call, an `Expr::Call`.
     Call,
-    /// Makes a value of a type.
+    /// Makes a value of a type. `target` is the type's name or path, or an `Expr::New`.
     Instantiate,
     /// Names a type.
     Type,
@@ -555,4 +555,64 @@ pub struct Resolved {
     pub unresolved: Vec<Unresolved>,
     /// Hashes of all keys looked up, sorted.
     pub dependencies: Vec<u64>,
+}
+
+/// A file of a repository whose references are resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolveFile {
+    /// The client's number for it.
+    pub number: u32,
+    /// Path below the repository's root.
+    pub path: String,
+    /// Its language.
+    pub language: Language,
+    /// Name of the module it is.
+    pub module: String,
+    /// Package clause of Go and Java, or empty.
+    pub package: String,
+    /// Its encoded [`Interface`].
+    pub interface: Vec<u8>,
+    /// What its last resolution depended on, as [`encode_keys`] gives it; `None`: it has to be
+    /// resolved whatever else changed.
+    pub dependencies: Option<Vec<u8>>,
+}
+
+/// What resolving one file gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedFile {
+    /// Its number.
+    pub number: u32,
+    /// Edges from its definitions.
+    pub edges: Vec<Edge>,
+    /// Number of references without an edge.
+    pub unresolved_count: u32,
+    /// References without an edge, as [`Unresolved::encode_all`] gives them.
+    pub unresolved: Vec<u8>,
+    /// Keys looked up, as [`encode_keys`] gives them.
+    pub dependencies: Vec<u8>,
+}
+
+/// Keys as bytes: eight each, little-endian, in the order given.
+pub fn encode_keys(keys: &[u64]) -> Vec<u8> {
+    keys.iter().flat_map(|key| key.to_le_bytes()).collect()
+}
+
+/// Keys from bytes; an incomplete one at the end is left out.
+pub fn decode_keys(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let (keys, _) = bytes.as_chunks::<8>();
+    keys.iter().map(|key| u64::from_le_bytes(*key))
+}
+
+impl Unresolved {
+    /// Many as bytes.
+    pub fn encode_all(all: &[Self]) -> Result<Vec<u8>, CodecError> {
+        let mut bytes = vec![CODE_VERSION];
+        codec::encode_into(&all, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Many from bytes.
+    pub fn decode_all(bytes: &[u8]) -> Result<Vec<Self>, CodecError> {
+        codec::decode(unversioned(bytes)?)
+    }
 }

@@ -32,13 +32,16 @@ pub(super) enum At {
     Within(Within),
 }
 
+/// Answers by slot and number.
+type Kept<T> = RefCell<Map<(u32, u32), T>>;
+
 /// Memory of one file's resolution.
 #[derive(Default)]
 pub(super) struct Memory {
     pub bases: RefCell<Map<(u32, u32), Rc<Bases>>>,
     pub definitions: RefCell<Map<(u32, u32), Ty>>,
-    pub imports: RefCell<Map<(u32, u32), Rc<[Found]>>>,
-    pub blocks: RefCell<Map<(u32, u32), Rc<[Def]>>>,
+    pub imports: Kept<Rc<[Found]>>,
+    pub blocks: Kept<Rc<[Def]>>,
     pub locals: RefCell<Map<u32, (Ty, Strategy)>>,
 }
 

@@ -1,7 +1,7 @@
 //! From a file's references to its edges.
 
 use onyx_protocol::code::{
-    Body, Edge, EdgeKind, Expr, ExprId, Pool, Reason, Reference, ReferenceKind, Resolved,
+    Body, Edge, EdgeKind, Expr, ExprId, Pool, Reason, Reference, ReferenceKind, Resolved, TypeId,
     Unresolved, Within,
 };
 use onyx_protocol::facts::NodeKind;
@@ -46,6 +46,10 @@ impl<'w> Out<'_, 'w> {
             ReferenceKind::Call => self.call(reference),
             ReferenceKind::Instantiate => {
                 if self.instantiate(reference) {
+                    return;
+                }
+                if let &Expr::New(of, count) = self.place(reference).pool.expr(reference.target) {
+                    self.made(reference, of, count);
                     return;
                 }
                 let found = self.find(reference, Space::Type);
@@ -141,7 +145,7 @@ impl<'w> Out<'_, 'w> {
             [one] => match &one.entity {
                 Entity::Definition(def) => self.edge(reference, EdgeKind::Calls, *def, one.how),
                 _ => {
-                    if let Err((reason, target)) = self.called(reference, one, one.how) {
+                    if let Err((reason, target)) = self.called(reference, one, one.how, 0) {
                         self.unresolved(reference, EdgeKind::Calls, reason, target);
                     }
                 }
@@ -154,22 +158,47 @@ impl<'w> Out<'_, 'w> {
         }
     }
 
+    /// `new T(...)`: makes a value and calls the constructor.
+    fn made(&mut self, reference: &Reference, of: TypeId, count: u8) {
+        let place = self.place(reference);
+        match self.context.eval(place, of) {
+            ty @ (Ty::Value(..) | Ty::Union(_)) => {
+                let ty = super::infer::as_type(ty);
+                if let Err((reason, target)) =
+                    self.called_type(reference, &ty, Strategy::Scope, count)
+                {
+                    self.unresolved(reference, EdgeKind::Instantiates, reason, target);
+                }
+            }
+            Ty::Outside { path, .. } => {
+                let (reason, target) = self.outside(&path);
+                self.unresolved(reference, EdgeKind::Instantiates, reason, target);
+            }
+            _ => {
+                let reason = Reason::Unresolved;
+                self.unresolved(reference, EdgeKind::Instantiates, reason, String::new());
+            }
+        }
+    }
+
     fn call(&mut self, reference: &Reference) {
         let place = self.place(reference);
         if matches!(place.pool.expr(reference.target), Expr::Invoke(..)) {
             return self.invoke(reference);
         }
-        let found = self.find(reference, Space::Value);
-        if found.is_empty() && !matches!(place.pool.expr(reference.target), Expr::Name(_)) {
+        let &Expr::Call(callee, count) = place.pool.expr(reference.target) else { return };
+        let found = self.context.find(place, callee, Space::Value);
+        let found = self.context.of_arity(found, count);
+        if found.is_empty() && !matches!(place.pool.expr(callee), Expr::Name(_)) {
             // What is called may be what an expression gives.
-            let (ty, how) = self.context.infer(place, reference.target);
+            let (ty, how) = self.context.infer(place, callee);
             let is_known = !matches!(ty, Ty::Unknown);
-            if is_known && self.called_type(reference, &ty, how).is_ok() {
+            if is_known && self.called_type(reference, &ty, how, count).is_ok() {
                 return;
             }
         }
         if found.is_empty() {
-            let reason = self.why(place, reference.target);
+            let reason = self.why(place, callee);
             self.unresolved(reference, EdgeKind::Calls, reason, String::new());
             return;
         }
@@ -178,7 +207,7 @@ impl<'w> Out<'_, 'w> {
         let single = found.len() == 1;
         for one in found.iter().take(MAX_TARGETS + 1) {
             let how = if single { one.how } else { one.how.max(Strategy::Union) };
-            if let Err(why) = self.called(reference, one, how) {
+            if let Err(why) = self.called(reference, one, how, count) {
                 failure.get_or_insert(why);
             }
         }
@@ -198,6 +227,7 @@ impl<'w> Out<'_, 'w> {
         reference: &Reference,
         found: &Found,
         how: Strategy,
+        count: u8,
     ) -> Result<(), (Reason, String)> {
         match &found.entity {
             Entity::Outside(path) => return Err(self.outside(path)),
@@ -225,7 +255,7 @@ impl<'w> Out<'_, 'w> {
         let (ty, more) = self.context.type_of(found);
         let is_alias = !matches!(found.entity, Entity::Definition(_));
         let how = if is_alias { how.max(more) } else { how };
-        self.called_type(reference, &ty, how)
+        self.called_type(reference, &ty, how, count)
     }
 
     fn called_type(
@@ -233,6 +263,7 @@ impl<'w> Out<'_, 'w> {
         reference: &Reference,
         ty: &Ty,
         how: Strategy,
+        count: u8,
     ) -> Result<(), (Reason, String)> {
         match ty {
             Ty::Function(def, _) => self.edge(reference, EdgeKind::Calls, *def, how),
@@ -240,7 +271,7 @@ impl<'w> Out<'_, 'w> {
                 self.edge(reference, EdgeKind::Instantiates, *def, how);
                 let file = self.context.file(def.slot);
                 if let Some(constructor) =
-                    file.and_then(|f| f.rules.constructor(self.context, *def))
+                    file.and_then(|f| f.rules.constructor(self.context, *def, count))
                 {
                     self.edge(reference, EdgeKind::Calls, constructor, how);
                 }
@@ -255,7 +286,7 @@ impl<'w> Out<'_, 'w> {
             Ty::Union(all) => {
                 let mut result = Err((Reason::Dynamic, String::new()));
                 for ty in all.iter().take(MAX_TARGETS) {
-                    if self.called_type(reference, ty, how.max(Strategy::Union)).is_ok() {
+                    if self.called_type(reference, ty, how.max(Strategy::Union), count).is_ok() {
                         result = Ok(());
                     }
                 }
@@ -459,6 +490,7 @@ fn expression(pool: &Pool, expr: ExprId, depth: u8) -> String {
         Expr::Path(of, name) => {
             format!("{}::{}", expression(pool, of, depth + 1), pool.name(name))
         }
+        Expr::Call(of, _) if depth == 0 => expression(pool, of, 1),
         Expr::Call(of, _) => format!("{}()", expression(pool, of, depth + 1)),
         Expr::Invoke(of, _) if depth == 0 => expression(pool, of, 1),
         Expr::Invoke(of, _) => format!("{}()", expression(pool, of, depth + 1)),

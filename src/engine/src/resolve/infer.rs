@@ -37,12 +37,18 @@ impl<'w> Context<'w> {
                 None => nothing,
             },
             Expr::Call(callee, count) => {
-                let (callee, how) = self.infer(place, *callee);
+                let (callee, how) = match place.pool.expr(*callee) {
+                    Expr::Name(_) | Expr::Member(..) | Expr::Path(..) => {
+                        let found = self.find(place, *callee, Space::Value);
+                        self.types_of(&self.of_arity(found, *count))
+                    }
+                    _ => self.infer(place, *callee),
+                };
                 let how = match callee {
                     Ty::Type(..) => how.max(Strategy::Constructor),
                     _ => how.max(Strategy::Return),
                 };
-                (self.called(&callee, *count), how)
+                (self.called(&callee), how)
             }
             Expr::New(of, _) => (self.eval(place, *of), Strategy::Constructor),
             Expr::OfType(of) => (self.eval(place, *of), Strategy::Constructor),
@@ -145,7 +151,7 @@ impl<'w> Context<'w> {
                 found
             }
             Expr::Invoke(callee, ref arguments) => {
-                file.rules.overloads(self, place, callee, arguments)
+                file.rules.chosen(self, place, callee, arguments)
             }
             _ => Vec::new(),
         }
@@ -161,6 +167,25 @@ impl<'w> Context<'w> {
             }
             _ => self.infer(place, head),
         }
+    }
+
+    /// Of overloads those that take so many arguments; all when none does.
+    pub fn of_arity(&self, found: Vec<Found>, count: u8) -> Vec<Found> {
+        if found.len() < 2 {
+            return found;
+        }
+        let fits = |one: &Found| match one.entity {
+            Entity::Definition(def) => self.declared(def).is_none_or(|declared| {
+                let most = declared.parameters.len();
+                let least = declared.parameters.iter().filter(|p| !p.optional).count();
+                let count = usize::from(count);
+                let is_open = declared.flags & flags::VARIADIC != 0;
+                count >= least.saturating_sub(usize::from(is_open)) && (is_open || count <= most)
+            }),
+            _ => true,
+        };
+        let kept: Vec<Found> = found.iter().filter(|one| fits(one)).cloned().collect();
+        if kept.is_empty() { found } else { kept }
     }
 
     /// A first parameter that is the receiver is the receiver.
@@ -398,13 +423,13 @@ impl<'w> Context<'w> {
     }
 
     /// What a call gives.
-    pub fn called(&self, callee: &Ty, _count: u8) -> Ty {
+    pub fn called(&self, callee: &Ty) -> Ty {
         let Some(_question) = self.question() else { return Ty::Unknown };
         match callee {
             Ty::Function(def, receiver) => self.result(*def, receiver.as_deref()),
             Ty::Type(def, arguments) => Ty::Value(*def, arguments.clone()),
             Ty::Gives(ty) => (**ty).clone(),
-            Ty::Union(all) => Ty::union(all.iter().map(|ty| self.called(ty, _count))),
+            Ty::Union(all) => Ty::union(all.iter().map(|ty| self.called(ty))),
             other => {
                 let rules = match self.file(self.slot) {
                     Some(file) => file.rules,

@@ -149,7 +149,7 @@ impl<'w> Context<'w> {
         let itself = Bases { all: vec![(def, own.clone())], outside: None };
         self.memory.bases.borrow_mut().insert(key, Rc::new(itself));
         let mut outside = None;
-        let mut lists: Vec<Vec<(Def, Rc<[Ty]>)>> = Vec::new();
+        let mut lists: Vec<Line> = Vec::new();
         let mut direct = Vec::new();
         for base in self.direct_bases(def) {
             match base {
@@ -258,12 +258,15 @@ impl<'w> Context<'w> {
     }
 }
 
+/// Types with their arguments, in an order.
+type Line = Vec<(Def, Rc<[Ty]>)>;
+
 /// C3: takes the first head that is in no other list's tail; where there is none, the first head.
-fn merge(mut lists: Vec<Vec<(Def, Rc<[Ty]>)>>, all: &mut Vec<(Def, Rc<[Ty]>)>) {
+fn merge(mut lists: Vec<Line>, all: &mut Line) {
     loop {
         lists.retain(|list| !list.is_empty());
         let Some(first) = lists.first() else { return };
-        let fits = |def: Def, lists: &[Vec<(Def, Rc<[Ty]>)>]| {
+        let fits = |def: Def, lists: &[Line]| {
             !lists.iter().any(|list| list.iter().skip(1).any(|(other, _)| *other == def))
         };
         let next = lists.iter().map(|list| &list[0]).find(|(def, _)| fits(*def, &lists));

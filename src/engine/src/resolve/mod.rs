@@ -24,6 +24,18 @@
 //! A language is one file in `languages/` that implements `Rules`: which file a module is, what an import
 //! binds, members of types, what comes with the language. What it says in terms of names, types and
 //! expressions comes from its extractor in `parse/code/`.
+//!
+//! To add one:
+//! 1. `parse/code/<language>.rs` with an `Extractor`, and its arm in `extractor` there. It opens scopes,
+//!    completes `Declared` of each definition (bases, type, parameters, values, flags), binds locals,
+//!    writes imports and references. A call's `target` is the whole `Expr::Call`; the position of a
+//!    reference is that of its last name. What stands outside functions goes into `Builder::shared`,
+//!    what is in them into `Builder::own`.
+//! 2. `languages/<language>.rs` with `Rules`, and its arm in `rules`. `index` says under which
+//!    repository-wide names a file is found; `import`, `glob`, `module_member`, `beyond` lead from names to
+//!    modules; `members`, `receiver`, `self_of` from types to members. Nothing of another file may be read
+//!    but through `Context`.
+//! 3. `tests/resolve_<language>.rs`: sources whose lines say what they call.
 
 mod context;
 mod edges;
@@ -34,8 +46,5 @@ mod members;
 mod names;
 mod ty;
 mod workspace;
-
-#[cfg(test)]
-mod tests;
 
 pub use workspace::{FileInput, Workspace};

@@ -140,12 +140,12 @@ impl<'w> Context<'w> {
             (binding.line, binding.column) <= (line, column)
         };
         if !hoists {
-            let last = own?.iter().copied().filter(before).next_back()?;
+            let last = own?.iter().copied().rfind(before)?;
             return Some(vec![Found::new(Entity::Local(last), Strategy::Scope)]);
         }
         if let Some(own) = own {
             // The last one before: it stands in a scope around, so it holds.
-            if let Some(last) = own.iter().copied().filter(before).next_back() {
+            if let Some(last) = own.iter().copied().rfind(before) {
                 // Those in branches since then may hold, too.
                 let mut all = vec![last];
                 all.extend(
@@ -283,6 +283,10 @@ impl<'w> Context<'w> {
             }
         }
         let best = definitions.iter().map(|d| d.0).max().unwrap_or(0);
+        if best > 1 && self.file(slot).is_some_and(|file| file.rules.overloads()) {
+            let all = definitions.iter().filter(|d| d.0 == best);
+            return all.map(|d| Found::definition(d.1, Strategy::Scope)).collect();
+        }
         if best > 1 {
             // Of several alike the last holds, as in a program that runs through them.
             let last = definitions.iter().rev().find(|d| d.0 == best);

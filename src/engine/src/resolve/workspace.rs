@@ -5,7 +5,7 @@ use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::Language;
 
 use super::edges;
-use super::keys::{self, Content, Map};
+use super::keys::{self, Content, Fnv, Map};
 use super::languages::{self, Rules, Special};
 
 /// What a file gives to the workspace.
@@ -130,7 +130,9 @@ impl File {
     /// Every key this file has a part in, with the hash of its part.
     fn parts(&self, mut part: impl FnMut(u64, u64)) {
         let pool = &self.interface.pool;
-        let whole = keys::path(&self.path);
+        // Who finds a file may ask for all of these.
+        let place = Fnv::new(10).text(&self.path).text(&self.module).text(&self.package);
+        let whole = place.end();
         for (key, number) in self.specials() {
             let identity = self.declared(number).map_or(0, |d| d.identity);
             part(key, keys::member(whole, identity));

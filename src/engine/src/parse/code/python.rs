@@ -101,7 +101,7 @@ impl Extractor for Python {
             }
             CALL => {
                 if let Some(callee) = node.child_by_field_name("function") {
-                    let target = expr(callee, b.source, &mut b.own, 0);
+                    let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
                     b.done = callee.id();
                     public_names(b, callee, node);

@@ -179,11 +179,7 @@ impl Extractor for Rust {
                     if callee.kind() == "generic_function" {
                         callee = callee.child_by_field_name("function").unwrap_or(callee);
                     }
-                    let call = expr(node, b.source, &mut b.own, 0);
-                    let target = match *b.own.get(call) {
-                        Expr::Call(callee, _) => callee,
-                        _ => 0,
-                    };
+                    let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
                     b.done = callee.id();
                 }
@@ -238,7 +234,8 @@ impl Extractor for Rust {
                 if let Some(name) = node.child_by_field_name("macro") {
                     let last = name.child_by_field_name("name").unwrap_or(name);
                     let text = b.text(last);
-                    let target = b.own.named_expr(format!("{text}!"));
+                    let callee = b.own.named_expr(format!("{text}!"));
+                    let target = b.own.expr(Expr::Call(callee, 0));
                     b.refer(ReferenceKind::Call, target, last);
                 }
                 let mut cursor = node.walk();

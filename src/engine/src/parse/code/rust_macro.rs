@@ -76,7 +76,8 @@ pub(super) fn tokens<'t>(b: &mut Builder<'_, 't>, tree: Node<'t>, depth: u8) {
                 // A macro in the macro.
                 if let Some(Chain { at, joint: None, called: false, .. }) = chain.take() {
                     let text = b.text(at);
-                    let target = b.own.named_expr(format!("{text}!"));
+                    let callee = b.own.named_expr(format!("{text}!"));
+                    let target = b.own.expr(Expr::Call(callee, 0));
                     if cursor.node().next_sibling().is_some_and(|n| n.kind() == "token_tree") {
                         b.refer(ReferenceKind::Call, target, at);
                     }
@@ -86,8 +87,8 @@ pub(super) fn tokens<'t>(b: &mut Builder<'_, 't>, tree: Node<'t>, depth: u8) {
                 let is_call = b.text(node).starts_with('(');
                 match &mut chain {
                     Some(open) if is_call && open.joint.is_none() && !open.called => {
-                        b.refer(ReferenceKind::Call, open.expr, open.at);
                         open.expr = b.own.expr(Expr::Call(open.expr, 0));
+                        b.refer(ReferenceKind::Call, open.expr, open.at);
                         open.called = true;
                     }
                     _ => {

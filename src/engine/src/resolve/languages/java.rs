@@ -5,6 +5,8 @@
 //! nothing. A method reference (`Type::method`) references the method, `Type::new` instantiates.
 //! The accessor of a record's component is the component. A written field counts as a reference.
 
+use std::rc::Rc;
+
 use onyx_protocol::code::{Expr, ExprId, Import, Pool, Within, flags};
 use onyx_protocol::facts::NodeKind;
 
@@ -48,7 +50,11 @@ impl Rules for Java {
             if let Some(def) = type_at(context, slot, &module) {
                 return vec![Found::definition(def, Strategy::Import)];
             }
-            return vec![Found::new(package(context, &module), Strategy::Import)];
+            // Whose import it is matters to what it has.
+            let own = Module { slot: Some(slot), within: Within::FILE, path: "".into() };
+            let mut found = Found::new(package(context, &module), Strategy::Import);
+            found.receiver = Some(Ty::Module(own));
+            return vec![found];
         }
         if !is_static {
             let path = join(&module, name);
@@ -75,29 +81,31 @@ impl Rules for Java {
     fn glob(
         &self,
         context: &Context<'_>,
-        slot: u32,
-        pool: &Pool,
-        import: &Import,
+        _pool: &Pool,
+        _import: &Import,
+        of: &Found,
         name: &str,
         space: Space,
     ) -> Vec<Found> {
-        let module = squeezed(pool.name(import.module));
-        if import.flags & flags::OF_TYPE != 0 {
-            let Some(def) = type_at(context, slot, &module) else { return Vec::new() };
-            return along(context, def, name, space);
+        let is_type_name = space == Space::Type || name.starts_with(char::is_uppercase);
+        match &of.entity {
+            Entity::Definition(def) => along(context, *def, name, space),
+            Entity::Module(module) if is_type_name => {
+                // What is in the same package comes first, after the file's other imports.
+                let Some(Ty::Module(Module { slot: Some(slot), .. })) = of.receiver else {
+                    return Vec::new();
+                };
+                let Some(file) = context.file(slot) else { return Vec::new() };
+                if top_level(context, slot, &join(&file.package, name)).is_some() {
+                    return Vec::new();
+                }
+                top_level(context, slot, &join(&module.path, name))
+                    .map(|def| Found::definition(def, Strategy::Glob))
+                    .into_iter()
+                    .collect()
+            }
+            _ => Vec::new(),
         }
-        if space != Space::Type && !name.starts_with(char::is_uppercase) {
-            return Vec::new();
-        }
-        // What is in the same package comes first, after the file's other imports.
-        let Some(file) = context.file(slot) else { return Vec::new() };
-        if top_level(context, slot, &join(&file.package, name)).is_some() {
-            return Vec::new();
-        }
-        type_at(context, slot, &join(&module, name))
-            .map(|def| Found::definition(def, Strategy::Glob))
-            .into_iter()
-            .collect()
     }
 
     fn module_member(
@@ -178,7 +186,7 @@ impl Rules for Java {
         is_type(context.declared(def)?.kind).then(|| along(context, def, name, space))
     }
 
-    fn overloads(
+    fn chosen(
         &self,
         context: &Context<'_>,
         place: Place<'_>,
@@ -309,7 +317,7 @@ impl Rules for Java {
 
     fn variant(&self, context: &Context<'_>, def: Def) -> Ty {
         let parent = context.declared(def).and_then(|declared| declared.parent.number());
-        parent.map_or(Ty::Unknown, |number| Ty::value(Def { slot: def.slot, number }))
+        parent.map_or(Ty::Unknown, |number| Ty::Value(Def { slot: def.slot, number }, Rc::new([])))
     }
 
     fn array(&self, _context: &Context<'_>, ty: Ty) -> Ty {

@@ -207,7 +207,7 @@ fn implied(context: &Context<'_>, def: Def, name: &str, how: Strategy) -> Vec<Fo
         _ => None,
     };
     if let Some(of) = of.filter(|_| is_of_enum) {
-        let base = Ty::outside_value("java.lang.Enum", vec![Ty::value(of)]);
+        let base = Ty::outside_value("java.lang.Enum", vec![Ty::Value(of, Rc::new([]))]);
         return member_outside(base, name, how);
     }
     if java_std::is_of_object(name) {
@@ -291,7 +291,7 @@ fn by_name(context: &Context<'_>, place: Place<'_>, name: &str) -> Vec<Found> {
         for one in context.imported(place.slot, number).iter() {
             match &one.entity {
                 Entity::Definition(def) => {
-                    let receiver = Ty::value(*def);
+                    let receiver = Ty::Value(*def, Rc::new([]));
                     let methods = methods(context, *def, &receiver, name, Strategy::Glob);
                     found.extend(methods);
                 }

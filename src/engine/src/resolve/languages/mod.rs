@@ -95,6 +95,12 @@ pub(super) trait Rules: Sync {
         false
     }
 
+    /// Whether functions of one name in one container are told apart by their parameters. Then all
+    /// of them are found, and calls keep those that take as many arguments.
+    fn overloads(&self) -> bool {
+        false
+    }
+
     /// Whether names outside a module in a file cannot be seen in it.
     fn modules_close(&self) -> bool {
         false
@@ -115,7 +121,7 @@ pub(super) trait Rules: Sync {
     }
 
     /// The functions that a call with these arguments may mean; one when that can be told.
-    fn overloads(
+    fn chosen(
         &self,
         _context: &Context<'_>,
         _place: Place<'_>,
@@ -202,8 +208,8 @@ pub(super) trait Rules: Sync {
         false
     }
 
-    /// The function that making a value of a type runs.
-    fn constructor(&self, _context: &Context<'_>, _def: Def) -> Option<Def> {
+    /// The function that making a value of a type with so many arguments runs.
+    fn constructor(&self, _context: &Context<'_>, _def: Def, _count: u8) -> Option<Def> {
         None
     }
 

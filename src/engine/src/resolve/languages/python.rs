@@ -229,7 +229,7 @@ impl Rules for Python {
         ))
     }
 
-    fn constructor(&self, context: &Context<'_>, def: Def) -> Option<Def> {
+    fn constructor(&self, context: &Context<'_>, def: Def, _count: u8) -> Option<Def> {
         ["__init__", "__new__"].into_iter().find_map(|name| definition(context, def, name))
     }
 

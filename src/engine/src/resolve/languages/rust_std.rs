@@ -338,7 +338,7 @@ pub(super) fn passed(object: &Ty, method: &str, index: u8) -> Ty {
         return passed(&inner, method, index);
     }
     let Some((outer, arguments)) = outside(object) else { return Ty::Unknown };
-    let item = match outer {
+    match outer {
         "Result" => match method {
             "map_err" | "or_else" | "unwrap_or_else" | "inspect_err" => argument(arguments, 1),
             _ => argument(arguments, 0),
@@ -371,8 +371,7 @@ pub(super) fn passed(object: &Ty, method: &str, index: u8) -> Ty {
         },
         "Entry" if method == "and_modify" => argument(arguments, 0),
         _ => Ty::Unknown,
-    };
-    item
+    }
 }
 
 #[cfg(test)]
