@@ -29,7 +29,18 @@ pub(super) fn overloads(
         // A method reference says nothing of its parameters.
         return if found.len() == 1 { found } else { Vec::new() };
     }
-    choose(context, place, found, arguments)
+    let first = found.first().cloned();
+    let chosen = choose(context, place, found, arguments);
+    if let Some(Found { entity: Entity::Definition(def), receiver: Some(Ty::Value(of, _)), how }) =
+        first
+        && chosen.is_empty()
+        && let Some(declared) = context.declared(def)
+        && let Some(pool) = context.pool(def.slot)
+    {
+        // None of them takes this: it is one that a base outside has.
+        return implied(context, of, pool.name(declared.name), how);
+    }
+    chosen
 }
 
 /// All functions of the name that is called, or something outside.

@@ -21,6 +21,8 @@ const PERHAPS: u32 = 40;
 enum Argument {
     /// A lambda or method reference with so many parameters.
     Function(Option<usize>),
+    /// A static field of a class outside.
+    Constant(String),
     Of(Ty),
 }
 
@@ -74,13 +76,32 @@ fn known(context: &Context<'_>, place: Place<'_>, argument: ExprId) -> Argument 
         Expr::Part(function, count) if matches!(place.pool.expr(function), Expr::Lambda(_)) => {
             Argument::Function((count != u8::MAX).then_some(usize::from(count)))
         }
-        _ => match context.infer(place, argument).0 {
-            Ty::Union(all) => {
-                let mut all = all.iter().filter(|ty| !is_null(ty));
-                Argument::Of(all.next().cloned().unwrap_or(Ty::Unknown))
+        _ => {
+            let ty = match context.infer(place, argument).0 {
+                Ty::Union(all) => {
+                    all.iter().find(|ty| !is_null(ty)).cloned().unwrap_or(Ty::Unknown)
+                }
+                ty => ty,
+            };
+            match &ty {
+                Ty::Outside { path, is_value: false, .. } => constant(path),
+                Ty::Outside { path, .. } if java_std::is_result(path) => Argument::Of(Ty::Unknown),
+                Ty::Value(..) | Ty::Outside { .. } | Ty::Parameter(..) | Ty::All(_) => {
+                    Argument::Of(ty)
+                }
+                _ => Argument::Of(Ty::Unknown),
             }
-            ty => Argument::Of(ty),
-        },
+        }
+    }
+}
+
+/// A static field outside: of a number, or perhaps of the class it is in, as constants of enums are.
+fn constant(path: &str) -> Argument {
+    let Some((class, _)) = path.rsplit_once('.') else { return Argument::Of(Ty::Unknown) };
+    match java_std::unboxed(last(class)) {
+        Some(primitive) => Argument::Of(Ty::outside_value(primitive, Vec::new())),
+        None if class.starts_with("java.") => Argument::Of(Ty::Unknown),
+        None => Argument::Constant(class.to_owned()),
     }
 }
 
@@ -142,6 +163,10 @@ fn distance(context: &Context<'_>, argument: &Argument, parameter: &Ty) -> Optio
     match argument {
         Argument::Function(count) => of_function(context, *count, parameter),
         Argument::Of(ty) => of_type(context, ty, parameter),
+        Argument::Constant(class) => match parameter {
+            Ty::Outside { path, .. } if **path == **class => Some(0),
+            _ => Some(PERHAPS),
+        },
     }
 }
 
@@ -224,14 +249,19 @@ fn of_type(context: &Context<'_>, argument: &Ty, parameter: &Ty) -> Option<u32> 
             (false, false) if is_object(parameter) => Some(OBJECT),
             (false, false) => match java_std::above(one, other)? {
                 Some(steps) => Some(steps),
-                None => Some(PERHAPS),
+                None => (!is_final(other)).then_some(PERHAPS),
             },
         },
         (Ty::Value(def, _), Ty::Value(other, _)) => {
             let bases = context.bases(*def);
             match bases.all.iter().position(|(base, _)| base == other) {
                 Some(steps) => u32::try_from(steps).ok(),
-                None => bases.outside.is_some().then_some(PERHAPS),
+                // What is above a class of the library is not of the project.
+                None => match &bases.outside {
+                    Some(Ty::Outside { path, .. }) if path.starts_with("java.") => None,
+                    Some(_) => Some(PERHAPS),
+                    None => None,
+                },
             }
         }
         (Ty::Value(..), Ty::Outside { .. }) if is_object(parameter) => Some(OBJECT),
@@ -245,7 +275,10 @@ fn of_type(context: &Context<'_>, argument: &Ty, parameter: &Ty) -> Option<u32> 
             }
             let bases = context.bases(*def);
             match &bases.outside {
-                Some(Ty::Outside { path: base, .. }) if base == path => Some(5),
+                Some(Ty::Outside { path: base, .. }) => match java_std::above(base, path)? {
+                    Some(steps) => Some(5 + steps),
+                    None => Some(PERHAPS),
+                },
                 Some(_) => Some(PERHAPS),
                 None => None,
             }

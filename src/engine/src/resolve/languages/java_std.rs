@@ -208,7 +208,12 @@ pub(super) fn above(of: &str, base: &str) -> Option<Option<u32>> {
         "Collection" => &["Iterable"],
         "HashMap" | "LinkedHashMap" | "EnumMap" | "Hashtable" => &["Map"],
         "TreeMap" => &["NavigableMap", "SortedMap", "Map"],
-        "Map" | "Iterator" => &[],
+        "Iterator" => &[],
+        "Throwable" => &["Serializable"],
+        "Exception" | "Error" => &["Throwable", "Serializable"],
+        _ if of.ends_with("Exception") && matches!(base, "Exception" | "Throwable") => {
+            &["", "", "Exception", "Throwable"]
+        }
         _ => return Some(None),
     };
     let at = bases.iter().position(|name| *name == base)?;
@@ -223,14 +228,33 @@ fn primitive(name: &str) -> Ty {
     Ty::outside_value(name, Vec::new())
 }
 
+/// Whether a path is that of something a call gave, of which no more is known.
+pub(super) fn is_result(path: &str) -> bool {
+    path.ends_with("()")
+}
+
 /// What a method of a type outside gives.
 pub(super) fn result(of: &Ty, name: &str) -> Ty {
+    match of {
+        // Without type arguments it is nothing of the project.
+        Ty::Outside { path, arguments, .. } => match known_result(of, name) {
+            Ty::Unknown if arguments.is_empty() && path.starts_with("java.") => {
+                Ty::outside_value(&format!("{path}.{name}()"), Vec::new())
+            }
+            ty => ty,
+        },
+        _ => Ty::Unknown,
+    }
+}
+
+fn known_result(of: &Ty, name: &str) -> Ty {
     let Ty::Outside { path, arguments, .. } = of else { return Ty::Unknown };
     let argument = |index: usize| arguments.get(index).cloned().unwrap_or(Ty::Unknown);
     let made = |path: &str, arguments: Vec<Ty>| Ty::outside_value(path, arguments);
     let class = last(path);
     match name {
-        "toString" => return string(),
+        "toString" | "getMessage" | "getSimpleName" | "displayName" | "readLine" => return string(),
+        "getClass" => return made("java.lang.Class", vec![of.clone()]),
         "hashCode" => return primitive("int"),
         "equals" => return primitive("boolean"),
         _ => {}
@@ -298,7 +322,9 @@ pub(super) fn result(of: &Ty, name: &str) -> Ty {
             "get" | "call" | "getAndSet" | "join" | "getNow",
         ) => argument(0),
         ("Class", "newInstance" | "cast") => argument(0),
-        ("Class", "getName" | "getSimpleName" | "getCanonicalName") => string(),
+        ("Class" | "File" | "Thread" | "Method" | "Field", "getName") => string(),
+        ("Class", "getCanonicalName") | ("Matcher", "group") | ("Charset", "name") => string(),
+        ("File", "getPath" | "getAbsolutePath") => string(),
         ("Function", "apply") => argument(1),
         ("BiFunction", "apply") => argument(2),
         ("UnaryOperator" | "BinaryOperator", "apply") => argument(0),
