@@ -273,15 +273,7 @@ fn of_type(context: &Context<'_>, argument: &Ty, parameter: &Ty) -> Option<u32> 
             if declared.kind == NodeKind::Enum {
                 return matches!(last(path), "Enum" | "Comparable" | "Serializable").then_some(5);
             }
-            let bases = context.bases(*def);
-            match &bases.outside {
-                Some(Ty::Outside { path: base, .. }) => match java_std::above(base, path)? {
-                    Some(steps) => Some(5 + steps),
-                    None => Some(PERHAPS),
-                },
-                Some(_) => Some(PERHAPS),
-                None => None,
-            }
+            of_bases(context, *def, path)
         }
         (Ty::Outside { path, .. }, Ty::Value(..)) => {
             let is_known = path.starts_with("java.") || &**path == ARRAY;
@@ -290,6 +282,26 @@ fn of_type(context: &Context<'_>, argument: &Ty, parameter: &Ty) -> Option<u32> 
         (Ty::All(all), _) => all.iter().filter_map(|ty| of_type(context, ty, parameter)).min(),
         _ => Some(PERHAPS),
     }
+}
+
+/// How far a type of the project is from one outside, by the bases outside it names.
+fn of_bases(context: &Context<'_>, def: Def, path: &str) -> Option<u32> {
+    let mut nearest: Option<u32> = None;
+    for (base, _) in &context.bases(def).all {
+        for outside in context.direct_bases(*base) {
+            let distance = match &outside {
+                Ty::Outside { path: base, .. } => match java_std::above(base, path) {
+                    Some(Some(steps)) => Some(5 + steps),
+                    Some(None) => Some(PERHAPS),
+                    None => None,
+                },
+                Ty::Value(..) => None,
+                _ => Some(PERHAPS),
+            };
+            nearest = [nearest, distance].into_iter().flatten().min();
+        }
+    }
+    nearest
 }
 
 fn is_primitive(ty: &Ty) -> bool {

@@ -385,6 +385,12 @@ pub(super) fn static_result(path: &str, arguments: &[Ty]) -> Ty {
             }
             _ => Ty::Unknown,
         },
+        (
+            "Charset" | "Locale" | "Calendar" | "TimeZone" | "Pattern" | "Path" | "Paths" | "URI"
+            | "Instant" | "Duration" | "LocalDate" | "LocalDateTime",
+            "forName" | "defaultCharset" | "getDefault" | "getInstance" | "getTimeZone" | "compile"
+            | "of" | "create" | "now" | "parse",
+        ) if class.starts_with("java.") => Ty::outside_value(class, Vec::new()),
         ("Arrays", "copyOf" | "copyOfRange") => first(),
         ("Collections", "unmodifiableList" | "unmodifiableSet" | "unmodifiableMap"
             | "unmodifiableCollection" | "synchronizedList" | "synchronizedMap") => first(),
