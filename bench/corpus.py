@@ -18,6 +18,8 @@ SOURCES = os.path.join(HOME, "src")
 # Registry, name, version, SHA-256 of the archive, directories of it that are taken.
 DJANGO = ("pypi", "Django", "5.1.4", "236e023f021f5ce7dee5779de7b286565fdea5f4ab86bae5338e3f7b69896cf0", ["django"])
 NETWORKX = ("pypi", "networkx", "3.4.2", "df5d4365b724cf81b8c6a7312509d0c22386097011ad1abe274afd5e9d3bbc5f", ["networkx"])
+WERKZEUG = ("pypi", "werkzeug", "3.1.3", "54b78bf3716d19a65be4fceccc0d1d7b89e608834989dfae50ea87564639213e", ["werkzeug"])
+COOKIE = ("crates", "cookie", "0.18.1", "4ddef33a339a91ea89fb53151bd0a4689cfce27055c291dfa69945475d22c747", [""])
 MIXED = [
     DJANGO,
     ("crates", "tokio", "1.54.1", "b52fd3255258d26fac7264ab5a76b53c13367136dc011d3d6ad4f8ed070396a3", [""]),
