@@ -570,3 +570,48 @@ class A extends Thing {
     assert_eq!(at(10), ["builtin java.lang.String.valueOf"]);
     assert_eq!(tree.unresolved("p/A.java", 2, "imports"), ["external java.util.List"]);
 }
+
+#[test]
+fn a_library_s_method_hides_one_around() {
+    check(&[(
+        "A.java",
+        "import lib.View;
+class A extends View {
+  @Override public int getCount() { return 0; }
+  void own() {}
+  class Inner extends View {
+    void f() {
+      getCount(); //->
+      own(); //-> A.own
+    }
+  }
+  Runnable r = new Runnable() {
+    public void run() {
+      getCount(); //-> A.getCount
+    }
+  };
+}
+",
+    )]);
+}
+
+#[test]
+fn a_local_of_a_switch_holds_in_all_its_groups() {
+    check(&[(
+        "A.java",
+        "class A {
+  void f(int x) {
+    switch (x) {
+      case 1:
+        A a = null;
+        break;
+      case 2:
+        a = this;
+        a.f(1); //-> A.f
+    }
+    a.f(1); //->
+  }
+}
+",
+    )]);
+}

@@ -186,6 +186,8 @@ pub mod flags {
     pub const ELSEWHERE: u16 = 1 << 12;
     /// Embedded: its members are members of its owner.
     pub const EMBEDDED: u16 = 1 << 13;
+    /// Says itself that it stands in for a member of a base (`@Override`).
+    pub const OVERRIDE: u16 = 1 << 14;
 
     /// Import: all public names.
     pub const GLOB: u16 = 1;

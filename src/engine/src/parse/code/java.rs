@@ -46,6 +46,7 @@ const RESOURCE: u8 = 28;
 const BODY: u8 = 29;
 const TYPE_PARAMETER: u8 = 30;
 const RECORD_COMPONENT: u8 = 31;
+const PACKAGE: u8 = 32;
 
 impl Extractor for Java {
     fn tag(&self, kind: &str) -> u8 {
@@ -67,7 +68,7 @@ impl Extractor for Java {
             | "for_statement"
             | "try_with_resources_statement"
             | "catch_clause"
-            | "switch_block_statement_group"
+            | "switch_block"
             | "switch_rule"
             | "static_initializer" => BLOCK,
             "enhanced_for_statement" => FOR_EACH,
@@ -78,8 +79,8 @@ impl Extractor for Java {
             "field_access" => FIELD_ACCESS,
             "identifier" => IDENTIFIER,
             "import_declaration" => IMPORT,
-            "package_declaration"
-            | "module_declaration"
+            "package_declaration" => PACKAGE,
+            "module_declaration"
             | "scoped_identifier"
             | "inferred_parameters"
             | "receiver_parameter"
@@ -166,6 +167,12 @@ impl Extractor for Java {
                 return Step::Skip;
             }
             SKIPPED => return Step::Skip,
+            PACKAGE => {
+                // What the file's names mean depends on it, so it belongs to the body.
+                let text = b.text(node);
+                b.own.name(text);
+                return Step::Skip;
+            }
             TYPE_NAME => {
                 if b.done != node.id() {
                     let kind =
@@ -269,9 +276,10 @@ fn bind<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, value: ExprId) {
 struct Modifiers {
     is_static: bool,
     is_private: bool,
+    is_override: bool,
 }
 
-fn modifiers(node: Node<'_>) -> Modifiers {
+fn modifiers(node: Node<'_>, source: &str) -> Modifiers {
     let mut found = Modifiers::default();
     let mut cursor = node.walk();
     let list = node.children(&mut cursor).find(|child| child.kind() == "modifiers");
@@ -281,6 +289,9 @@ fn modifiers(node: Node<'_>) -> Modifiers {
             match word.kind() {
                 "static" => found.is_static = true,
                 "private" => found.is_private = true,
+                "marker_annotation" => {
+                    found.is_override |= source.get(word.byte_range()) == Some("@Override");
+                }
                 _ => {}
             }
         }
@@ -355,7 +366,7 @@ fn type_declaration<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         }
     }
     let generics = generics(node, b.source, &mut b.shared);
-    let is_static = modifiers(node).is_static;
+    let is_static = modifiers(node, b.source).is_static;
     let function = match node.kind() {
         "interface_declaration" => function(b, node),
         _ => 0,
@@ -393,7 +404,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> TypeId {
 fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
-    let modifiers = modifiers(node);
+    let modifiers = modifiers(node, b.source);
     let name = node.child_by_field_name("name");
     let is_method = node.kind() == "method_declaration";
     if let Some(name) = name
@@ -414,6 +425,9 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     };
     let list = of.child_by_field_name("parameters").map(children).unwrap_or_default();
     let mut bits = if modifiers.is_static { flags::STATIC } else { 0 };
+    if modifiers.is_override {
+        bits |= flags::OVERRIDE;
+    }
     if is_method && node.child_by_field_name("body").is_none() {
         bits |= flags::ABSTRACT;
     }
@@ -463,7 +477,7 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn fields<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let is_static = modifiers(node).is_static || node.kind() == "constant_declaration";
+    let is_static = modifiers(node, b.source).is_static || node.kind() == "constant_declaration";
     let of = node.child_by_field_name("type");
     for declarator in children(node) {
         if let Some(number) = b.definition(declarator) {

@@ -258,8 +258,13 @@ fn by_name(context: &Context<'_>, place: Place<'_>, name: &str) -> Vec<Found> {
         let how = if depth == 0 { Strategy::Own } else { Strategy::Scope };
         let receiver = Ty::Value(def, context.own_arguments(def).into());
         let found = methods(context, def, &receiver, name, how);
-        if !found.is_empty() {
-            return found;
+        if let Some(first) = found.first() {
+            return match above {
+                Some(of) if is_of_outside(context, first, &of) => {
+                    member_outside(of, name, Strategy::Super)
+                }
+                _ => found,
+            };
         }
         if java_std::is_of_object(name) {
             return object(name, how);
@@ -319,6 +324,16 @@ fn by_name(context: &Context<'_>, place: Place<'_>, name: &str) -> Vec<Found> {
         (_, Some(path)) => outside(&path, Strategy::Glob),
         _ => Vec::new(),
     }
+}
+
+/// Whether a method around a class with a base outside may be hidden by one of that base: it stands in
+/// for one outside itself, as two subclasses of one class of a library do.
+fn is_of_outside(context: &Context<'_>, found: &Found, of: &Ty) -> bool {
+    let Entity::Definition(def) = found.entity else { return false };
+    let is_known = matches!(of, Ty::Outside { path, .. } if path.starts_with("java."));
+    !is_known
+        && context.declared(def).is_some_and(|d| d.flags & flags::OVERRIDE != 0)
+        && overridden(context, def).is_empty()
 }
 
 fn is_method_or_outside(context: &Context<'_>, found: &Found) -> bool {

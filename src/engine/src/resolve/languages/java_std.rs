@@ -209,6 +209,18 @@ pub(super) fn above(of: &str, base: &str) -> Option<Option<u32>> {
         "HashMap" | "LinkedHashMap" | "EnumMap" | "Hashtable" => &["Map"],
         "TreeMap" => &["NavigableMap", "SortedMap", "Map"],
         "Iterator" => &[],
+        _ if of.ends_with("InputStream") => {
+            &["FilterInputStream", "InputStream", "Closeable", "AutoCloseable"]
+        }
+        _ if of.ends_with("OutputStream") => {
+            &["FilterOutputStream", "OutputStream", "Closeable", "Flushable", "AutoCloseable"]
+        }
+        _ if of.ends_with("Reader") => {
+            &["BufferedReader", "InputStreamReader", "Reader", "Closeable", "Readable", "AutoCloseable"]
+        }
+        _ if of.ends_with("Writer") => {
+            &["OutputStreamWriter", "Writer", "Closeable", "Appendable", "Flushable", "AutoCloseable"]
+        }
         "Throwable" => &["Serializable"],
         "Exception" | "Error" => &["Throwable", "Serializable"],
         _ if of.ends_with("Exception") && matches!(base, "Exception" | "Throwable") => {
@@ -394,6 +406,8 @@ pub(super) fn static_result(path: &str, arguments: &[Ty]) -> Ty {
         ("Arrays", "copyOf" | "copyOfRange") => first(),
         ("Collections", "unmodifiableList" | "unmodifiableSet" | "unmodifiableMap"
             | "unmodifiableCollection" | "synchronizedList" | "synchronizedMap") => first(),
+        // Libraries of assertions give what they are given.
+        (_, name) if name.ends_with("NotNull") || name.ends_with("NonNull") => first(),
         _ => Ty::Unknown,
     }
 }
