@@ -18,7 +18,10 @@ public class Util {
 }
 ",
         ),
-        ("src/a/Near.java", "package a;\nclass Near { void f() { Util.twice(1); } //-> src/a/Util.java:Util.twice\n}\n"),
+        (
+            "src/a/Near.java",
+            "package a;\nclass Near { void f() { Util.twice(1); } //-> src/a/Util.java:Util.twice\n}\n",
+        ),
         (
             "src/b/Single.java",
             "package b;
@@ -140,7 +143,9 @@ class B extends A {}
         let edges = tree.resolved[0].edges.iter();
         let found = edges.filter(|e| e.line == line && e.kind.as_str() == "calls");
         let lines: Vec<u32> = found
-            .map(|e| tree.files[0].facts.definitions[e.target.number().unwrap() as usize].start_line)
+            .map(|e| {
+                tree.files[0].facts.definitions[e.target.number().unwrap() as usize].start_line
+            })
             .collect();
         lines
     };
@@ -185,12 +190,12 @@ public abstract class Base<T> implements Shape {
 }
 ",
         ),
-        ("p/Shape.java", "package p;\npublic interface Shape extends Named { default int area() { return 0; } }\n"),
-        ("p/Named.java", "package p;\npublic interface Named { String label(); }\n"),
         (
-            "q/Item.java",
-            "package q;\npublic class Item { public void use() {} }\n",
+            "p/Shape.java",
+            "package p;\npublic interface Shape extends Named { default int area() { return 0; } }\n",
         ),
+        ("p/Named.java", "package p;\npublic interface Named { String label(); }\n"),
+        ("q/Item.java", "package q;\npublic class Item { public void use() {} }\n"),
         (
             "q/Sub.java",
             "package q;
@@ -505,10 +510,9 @@ class A {
 
 #[test]
 fn the_library_never_binds_to_the_project() {
-    check(&[
-        (
-            "A.java",
-            "import java.util.*;
+    check(&[(
+        "A.java",
+        "import java.util.*;
 import java.io.*;
 class A extends ArrayList<String> {
   void f(Map<String, String> map, StringBuilder out, InputStream in, Object any, int[] array) {
@@ -539,8 +543,7 @@ class Own {
   void println() {}
 }
 ",
-        ),
-    ]);
+    )]);
 }
 
 #[test]

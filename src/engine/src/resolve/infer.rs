@@ -97,7 +97,9 @@ impl<'w> Context<'w> {
             }
             Expr::Passed(callee, index) => {
                 let passed = match *place.pool.expr(*callee) {
-                    Expr::Part(..) | Expr::OfType(_) => rules.passed_to(self, place, *callee, *index),
+                    Expr::Part(..) | Expr::OfType(_) => {
+                        rules.passed_to(self, place, *callee, *index)
+                    }
                     Expr::Member(object, name) => {
                         let (object, _) = self.infer(place, object);
                         let name = place.pool.name(name);

@@ -148,7 +148,8 @@ impl Extractor for Java {
             }
             METHOD_REFERENCE => method_reference(b, node),
             FIELD_ACCESS => {
-                if let Some(name) = node.child_by_field_name("field").filter(|n| n.kind() != "this") {
+                if let Some(name) = node.child_by_field_name("field").filter(|n| n.kind() != "this")
+                {
                     let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Read, target, name);
                 }
@@ -175,8 +176,7 @@ impl Extractor for Java {
             }
             TYPE_NAME => {
                 if b.done != node.id() {
-                    let kind =
-                        if b.in_type { ReferenceKind::Inherit } else { ReferenceKind::Type };
+                    let kind = if b.in_type { ReferenceKind::Inherit } else { ReferenceKind::Type };
                     type_reference(b, kind, node);
                 }
                 return Step::Skip;
@@ -256,16 +256,14 @@ impl Extractor for Java {
 
 /// The type of a declaration and what is behind its name, as others see it.
 fn shared_type<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> TypeId {
-    let (of, brackets) =
-        (node.child_by_field_name("type"), node.child_by_field_name("dimensions"));
+    let (of, brackets) = (node.child_by_field_name("type"), node.child_by_field_name("dimensions"));
     ty_with(of, brackets, b.source, &mut b.shared)
 }
 
 /// Binds the name of a node with its type, or with what it is set to when it has none.
 fn bind<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, value: ExprId) {
     let Some(name) = node.child_by_field_name("name") else { return };
-    let (of, brackets) =
-        (node.child_by_field_name("type"), node.child_by_field_name("dimensions"));
+    let (of, brackets) = (node.child_by_field_name("type"), node.child_by_field_name("dimensions"));
     let of = ty_with(of, brackets, b.source, &mut b.own);
     let text = b.text(name);
     b.bind(text, of, if of == 0 { value } else { 0 }, name.start_position());
@@ -384,9 +382,11 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> TypeId {
     let Some(body) = node.child_by_field_name("body") else { return 0 };
     let mut found = None;
     for method in children(body) {
-        let is_abstract = method.kind() == "method_declaration"
-            && method.child_by_field_name("body").is_none();
-        let Some(name) = method.child_by_field_name("name").filter(|_| is_abstract) else { continue };
+        let is_abstract =
+            method.kind() == "method_declaration" && method.child_by_field_name("body").is_none();
+        let Some(name) = method.child_by_field_name("name").filter(|_| is_abstract) else {
+            continue;
+        };
         let name = b.text(name);
         if matches!(name, "equals" | "hashCode" | "toString") {
             continue;
@@ -438,7 +438,9 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             "spread_parameter" => {
                 bits |= flags::VARIADIC;
                 let mut parts = children(child).into_iter();
-                let Some(found) = parts.find(|n| n.kind() == "variable_declarator") else { continue };
+                let Some(found) = parts.find(|n| n.kind() == "variable_declarator") else {
+                    continue;
+                };
                 found
             }
             _ => continue,
@@ -603,7 +605,8 @@ fn method_reference<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let Some(&object) = parts.first() else { return };
     let last = u32::try_from(node.child_count()).unwrap_or(0).checked_sub(1);
     let Some(name) = last.and_then(|last| node.child(last)) else { return };
-    let is_type = matches!(object.kind(), "type_identifier" | "scoped_type_identifier" | "generic_type");
+    let is_type =
+        matches!(object.kind(), "type_identifier" | "scoped_type_identifier" | "generic_type");
     if name.kind() == "new" {
         if let Some((path, at)) = type_path(b, object) {
             b.refer(ReferenceKind::Instantiate, path, at);

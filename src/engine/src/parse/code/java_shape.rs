@@ -169,12 +169,7 @@ fn is_qualified_super(node: Node<'_>) -> bool {
     (1..4).any(|at| node.child(at).is_some_and(|child| child.kind() == "super"))
 }
 
-fn binary<'t>(
-    node: Node<'t>,
-    source: &'t str,
-    pool: &mut Interner<'t>,
-    depth: u8,
-) -> ExprId {
+fn binary<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
     let operator = node.child_by_field_name("operator").map_or("", |o| o.kind());
     match operator {
         "+" | "-" | "*" | "/" | "%" | "&" | "|" | "^" => {}

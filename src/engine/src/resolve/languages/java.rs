@@ -236,7 +236,8 @@ impl Rules for Java {
 
     fn type_path(&self, context: &Context<'_>, place: Place<'_>, path: &[&str]) -> Vec<Found> {
         let Some((head, rest)) = path.split_first() else { return Vec::new() };
-        let outside = |path: String| vec![Found::new(Entity::Outside(path.into()), Strategy::Scope)];
+        let outside =
+            |path: String| vec![Found::new(Entity::Outside(path.into()), Strategy::Scope)];
         if rest.is_empty() && java_std::is_primitive(head) {
             return outside((*head).to_owned());
         }
@@ -304,7 +305,11 @@ impl Rules for Java {
         match context.direct_bases(def).into_iter().next() {
             Some(Ty::Value(base, arguments)) => {
                 let kind = context.declared(base)?.kind;
-                if kind == NodeKind::Interface { object() } else { Some(Ty::Value(base, arguments)) }
+                if kind == NodeKind::Interface {
+                    object()
+                } else {
+                    Some(Ty::Value(base, arguments))
+                }
             }
             Some(other) => Some(other),
             None => object(),

@@ -105,7 +105,13 @@ pub(super) fn constructors(context: &Context<'_>, def: Def, how: Strategy) -> Ve
 }
 
 /// The methods of a type and its bases under a name, without those that others stand in for.
-fn methods(context: &Context<'_>, def: Def, receiver: &Ty, name: &str, how: Strategy) -> Vec<Found> {
+fn methods(
+    context: &Context<'_>,
+    def: Def,
+    receiver: &Ty,
+    name: &str,
+    how: Strategy,
+) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     let bases = context.bases(def);
     for (base, arguments) in &bases.all {
@@ -128,9 +134,9 @@ fn methods(context: &Context<'_>, def: Def, receiver: &Ty, name: &str, how: Stra
                         one.how = Strategy::Super;
                     }
                     one.receiver = Some(ty.clone());
-                    let is_hidden = found[..before].iter().any(|other| {
-                        java_overloads::same_parameters(context, other, &one)
-                    });
+                    let is_hidden = found[..before]
+                        .iter()
+                        .any(|other| java_overloads::same_parameters(context, other, &one));
                     if !is_hidden && found.len() < MAX_CANDIDATES {
                         found.push(one);
                     }
@@ -359,7 +365,9 @@ pub(super) fn invoked(
     for one in &found {
         how = how.max(one.how);
         types.push(match &one.entity {
-            Entity::Definition(def) => given(context, place, *def, one.receiver.as_ref(), arguments),
+            Entity::Definition(def) => {
+                given(context, place, *def, one.receiver.as_ref(), arguments)
+            }
             Entity::OutsideMember(of, name) => match (&**of, &**name) {
                 (Ty::Outside { path, arguments, .. }, "values") if &**path == "java.lang.Enum" => {
                     Ty::outside_value(java_std::ARRAY, arguments.to_vec())
@@ -519,9 +527,9 @@ pub(super) fn functional(context: &Context<'_>, def: Def) -> Option<(Def, Ty)> {
                 let of = Ty::Value(*base, arguments.clone());
                 let found = methods(context, *base, &of, name, Strategy::Receiver);
                 let mut found = found.into_iter().filter(|one| match one.entity {
-                    Entity::Definition(def) => context
-                        .declared(def)
-                        .is_some_and(|d| d.flags & flags::ABSTRACT != 0),
+                    Entity::Definition(def) => {
+                        context.declared(def).is_some_and(|d| d.flags & flags::ABSTRACT != 0)
+                    }
                     _ => false,
                 });
                 let Entity::Definition(method) = found.next()?.entity else { return None };

@@ -118,7 +118,9 @@ fn nearest(
             let last = parameters.len().checked_sub(1)?;
             let parameter = &parameters[at.min(last)];
             match parameter {
-                Ty::Outside { path, arguments, .. } if is_many && at >= last && &**path == ARRAY => {
+                Ty::Outside { path, arguments, .. }
+                    if is_many && at >= last && &**path == ARRAY =>
+                {
                     distance(context, argument, arguments.first().unwrap_or(&Ty::Unknown))
                 }
                 _ => distance(context, argument, parameter),
@@ -128,7 +130,8 @@ fn nearest(
         if let Some(mut distances) = distances {
             // Of those with any number of parameters, the one that names more is nearer.
             if is_many {
-                distances.push(u32::try_from(32_usize.saturating_sub(parameters.len())).unwrap_or(0));
+                distances
+                    .push(u32::try_from(32_usize.saturating_sub(parameters.len())).unwrap_or(0));
             }
             fitting.push((one, distances));
         }
@@ -339,7 +342,11 @@ fn of_primitive(one: &str, other: &str) -> Option<u32> {
 }
 
 /// Whether two methods take the same, so that one may stand in for the other.
-pub(in crate::resolve) fn same_parameters(context: &Context<'_>, one: &Found, other: &Found) -> bool {
+pub(in crate::resolve) fn same_parameters(
+    context: &Context<'_>,
+    one: &Found,
+    other: &Found,
+) -> bool {
     let all = |found: &Found| match found.entity {
         Entity::Definition(def) => {
             let count = context.declared(def)?.parameters.len();

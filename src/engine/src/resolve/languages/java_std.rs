@@ -51,15 +51,129 @@ pub(super) fn is_lang(name: &str) -> bool {
 }
 
 const LANG: [&str; 103] = [
-    "AbstractMethodError", "Appendable", "ArithmeticException", "ArrayIndexOutOfBoundsException", "ArrayStoreException", "AssertionError", "AutoCloseable", "Boolean", "Byte", "CharSequence", "Character", "Class", "ClassCastException", "ClassCircularityError", "ClassFormatError", "ClassLoader", "ClassNotFoundException", "ClassValue", "CloneNotSupportedException", "Cloneable", "Comparable", "Deprecated", "Double", "Enum", "EnumConstantNotPresentException", "Error", "Exception", "ExceptionInInitializerError", "Float", "FunctionalInterface", "IllegalAccessError", "IllegalAccessException", "IllegalArgumentException", "IllegalCallerException", "IllegalMonitorStateException", "IllegalStateException", "IllegalThreadStateException", "IncompatibleClassChangeError", "IndexOutOfBoundsException", "InheritableThreadLocal", "InstantiationError", "InstantiationException", "Integer", "InternalError", "InterruptedException", "Iterable", "LayerInstantiationException", "LinkageError", "Long", "Math", "Module", "ModuleLayer", "NegativeArraySizeException", "NoClassDefFoundError", "NoSuchFieldError", "NoSuchFieldException", "NoSuchMethodError", "NoSuchMethodException", "NullPointerException", "Number", "NumberFormatException", "Object", "OutOfMemoryError", "Override", "Package", "Process", "ProcessBuilder", "ProcessHandle", "Readable", "Record", "ReflectiveOperationException", "Runnable", "Runtime", "RuntimeException", "RuntimePermission", "SafeVarargs", "SecurityException", "SecurityManager", "Short", "StackOverflowError", "StackTraceElement", "StackWalker", "StrictMath", "String", "StringBuffer", "StringBuilder", "StringIndexOutOfBoundsException", "SuppressWarnings", "System", "Thread", "ThreadDeath", "ThreadGroup", "ThreadLocal", "Throwable", "TypeNotPresentException", "UnknownError", "UnsatisfiedLinkError", "UnsupportedClassVersionError", "UnsupportedOperationException", "VerifyError", "VirtualMachineError", "Void", "WrongThreadException",
+    "AbstractMethodError",
+    "Appendable",
+    "ArithmeticException",
+    "ArrayIndexOutOfBoundsException",
+    "ArrayStoreException",
+    "AssertionError",
+    "AutoCloseable",
+    "Boolean",
+    "Byte",
+    "CharSequence",
+    "Character",
+    "Class",
+    "ClassCastException",
+    "ClassCircularityError",
+    "ClassFormatError",
+    "ClassLoader",
+    "ClassNotFoundException",
+    "ClassValue",
+    "CloneNotSupportedException",
+    "Cloneable",
+    "Comparable",
+    "Deprecated",
+    "Double",
+    "Enum",
+    "EnumConstantNotPresentException",
+    "Error",
+    "Exception",
+    "ExceptionInInitializerError",
+    "Float",
+    "FunctionalInterface",
+    "IllegalAccessError",
+    "IllegalAccessException",
+    "IllegalArgumentException",
+    "IllegalCallerException",
+    "IllegalMonitorStateException",
+    "IllegalStateException",
+    "IllegalThreadStateException",
+    "IncompatibleClassChangeError",
+    "IndexOutOfBoundsException",
+    "InheritableThreadLocal",
+    "InstantiationError",
+    "InstantiationException",
+    "Integer",
+    "InternalError",
+    "InterruptedException",
+    "Iterable",
+    "LayerInstantiationException",
+    "LinkageError",
+    "Long",
+    "Math",
+    "Module",
+    "ModuleLayer",
+    "NegativeArraySizeException",
+    "NoClassDefFoundError",
+    "NoSuchFieldError",
+    "NoSuchFieldException",
+    "NoSuchMethodError",
+    "NoSuchMethodException",
+    "NullPointerException",
+    "Number",
+    "NumberFormatException",
+    "Object",
+    "OutOfMemoryError",
+    "Override",
+    "Package",
+    "Process",
+    "ProcessBuilder",
+    "ProcessHandle",
+    "Readable",
+    "Record",
+    "ReflectiveOperationException",
+    "Runnable",
+    "Runtime",
+    "RuntimeException",
+    "RuntimePermission",
+    "SafeVarargs",
+    "SecurityException",
+    "SecurityManager",
+    "Short",
+    "StackOverflowError",
+    "StackTraceElement",
+    "StackWalker",
+    "StrictMath",
+    "String",
+    "StringBuffer",
+    "StringBuilder",
+    "StringIndexOutOfBoundsException",
+    "SuppressWarnings",
+    "System",
+    "Thread",
+    "ThreadDeath",
+    "ThreadGroup",
+    "ThreadLocal",
+    "Throwable",
+    "TypeNotPresentException",
+    "UnknownError",
+    "UnsatisfiedLinkError",
+    "UnsupportedClassVersionError",
+    "UnsupportedOperationException",
+    "VerifyError",
+    "VirtualMachineError",
+    "Void",
+    "WrongThreadException",
 ];
 
 /// Whether a name begins the packages of others.
 pub(super) fn is_domain(name: &str) -> bool {
     matches!(
         name,
-        "java" | "javax" | "jakarta" | "com" | "org" | "net" | "io" | "android" | "androidx"
-            | "kotlin" | "sun" | "jdk" | "junit" | "edu"
+        "java"
+            | "javax"
+            | "jakarta"
+            | "com"
+            | "org"
+            | "net"
+            | "io"
+            | "android"
+            | "androidx"
+            | "kotlin"
+            | "sun"
+            | "jdk"
+            | "junit"
+            | "edu"
     )
 }
 
@@ -69,9 +183,23 @@ pub(super) fn is_in(package: &str, name: &str) -> bool {
         || MAPS.contains(&name) && !name.starts_with("Concurrent")
         || matches!(
             name,
-            "Arrays" | "Collections" | "Objects" | "Comparator" | "Optional" | "Locale" | "Date"
-                | "Calendar" | "Random" | "Scanner" | "StringTokenizer" | "BitSet" | "UUID"
-                | "Properties" | "Enumeration" | "StringJoiner" | "TimeZone"
+            "Arrays"
+                | "Collections"
+                | "Objects"
+                | "Comparator"
+                | "Optional"
+                | "Locale"
+                | "Date"
+                | "Calendar"
+                | "Random"
+                | "Scanner"
+                | "StringTokenizer"
+                | "BitSet"
+                | "UUID"
+                | "Properties"
+                | "Enumeration"
+                | "StringJoiner"
+                | "TimeZone"
         );
     match package {
         "java.util" => is_collection,
@@ -85,19 +213,62 @@ pub(super) fn is_in(package: &str, name: &str) -> bool {
 }
 
 const COLLECTIONS: [&str; 38] = [
-    "List", "ArrayList", "LinkedList", "Collection", "Set", "HashSet", "LinkedHashSet", "TreeSet",
-    "SortedSet", "NavigableSet", "EnumSet", "Queue", "Deque", "ArrayDeque", "PriorityQueue",
-    "Vector", "Stack", "Iterable", "Iterator", "ListIterator", "AbstractList", "AbstractSet",
-    "AbstractCollection", "BlockingQueue", "LinkedBlockingQueue", "ArrayBlockingQueue",
-    "CopyOnWriteArrayList", "CopyOnWriteArraySet", "ConcurrentLinkedQueue", "ImmutableList",
-    "ImmutableSet", "Multiset", "Spliterator", "AbstractQueue", "LinkedBlockingDeque",
-    "ConcurrentLinkedDeque", "SequencedCollection", "PriorityBlockingQueue",
+    "List",
+    "ArrayList",
+    "LinkedList",
+    "Collection",
+    "Set",
+    "HashSet",
+    "LinkedHashSet",
+    "TreeSet",
+    "SortedSet",
+    "NavigableSet",
+    "EnumSet",
+    "Queue",
+    "Deque",
+    "ArrayDeque",
+    "PriorityQueue",
+    "Vector",
+    "Stack",
+    "Iterable",
+    "Iterator",
+    "ListIterator",
+    "AbstractList",
+    "AbstractSet",
+    "AbstractCollection",
+    "BlockingQueue",
+    "LinkedBlockingQueue",
+    "ArrayBlockingQueue",
+    "CopyOnWriteArrayList",
+    "CopyOnWriteArraySet",
+    "ConcurrentLinkedQueue",
+    "ImmutableList",
+    "ImmutableSet",
+    "Multiset",
+    "Spliterator",
+    "AbstractQueue",
+    "LinkedBlockingDeque",
+    "ConcurrentLinkedDeque",
+    "SequencedCollection",
+    "PriorityBlockingQueue",
 ];
 
 const MAPS: [&str; 15] = [
-    "Map", "HashMap", "LinkedHashMap", "TreeMap", "SortedMap", "NavigableMap", "ConcurrentMap",
-    "ConcurrentHashMap", "EnumMap", "WeakHashMap", "IdentityHashMap", "AbstractMap", "Hashtable",
-    "ImmutableMap", "ConcurrentSkipListMap",
+    "Map",
+    "HashMap",
+    "LinkedHashMap",
+    "TreeMap",
+    "SortedMap",
+    "NavigableMap",
+    "ConcurrentMap",
+    "ConcurrentHashMap",
+    "EnumMap",
+    "WeakHashMap",
+    "IdentityHashMap",
+    "AbstractMap",
+    "Hashtable",
+    "ImmutableMap",
+    "ConcurrentSkipListMap",
 ];
 
 /// The last name of a path.
@@ -110,10 +281,10 @@ pub(super) fn functional(name: &str) -> Option<usize> {
     Some(match name {
         "Runnable" | "Callable" | "Supplier" | "BooleanSupplier" | "IntSupplier"
         | "LongSupplier" | "DoubleSupplier" => 0,
-        "Consumer" | "Function" | "Predicate" | "UnaryOperator" | "IntFunction" | "IntPredicate"
-        | "IntConsumer" | "IntUnaryOperator" | "ToIntFunction" | "ToLongFunction"
-        | "ToDoubleFunction" | "LongFunction" | "DoubleFunction" | "LongConsumer"
-        | "DoubleConsumer" | "FileFilter" => 1,
+        "Consumer" | "Function" | "Predicate" | "UnaryOperator" | "IntFunction"
+        | "IntPredicate" | "IntConsumer" | "IntUnaryOperator" | "ToIntFunction"
+        | "ToLongFunction" | "ToDoubleFunction" | "LongFunction" | "DoubleFunction"
+        | "LongConsumer" | "DoubleConsumer" | "FileFilter" => 1,
         "BiConsumer" | "BiFunction" | "BiPredicate" | "BinaryOperator" | "Comparator"
         | "IntBinaryOperator" | "ToIntBiFunction" | "FilenameFilter" => 2,
         _ => return None,
@@ -124,8 +295,15 @@ pub(super) fn functional(name: &str) -> Option<usize> {
 pub(super) fn is_of_object(name: &str) -> bool {
     matches!(
         name,
-        "getClass" | "hashCode" | "equals" | "toString" | "notify" | "notifyAll" | "wait"
-            | "clone" | "finalize"
+        "getClass"
+            | "hashCode"
+            | "equals"
+            | "toString"
+            | "notify"
+            | "notifyAll"
+            | "wait"
+            | "clone"
+            | "finalize"
     )
 }
 
@@ -140,46 +318,138 @@ pub(super) fn may_have(path: &str, name: &str) -> bool {
         "Callable" | "Future" => matches!(name, "call" | "get"),
         "Comparator" => matches!(name, "compare" | "reversed" | "thenComparing"),
         "Iterator" | "ListIterator" | "Enumeration" => {
-            matches!(name, "next" | "hasNext" | "remove" | "forEachRemaining" | "previous" | "set" | "add")
+            matches!(
+                name,
+                "next" | "hasNext" | "remove" | "forEachRemaining" | "previous" | "set" | "add"
+            )
         }
         "Iterable" => matches!(name, "iterator" | "forEach" | "spliterator"),
         "Comparable" => name == "compareTo",
         "Serializable" | "Cloneable" => false,
         class if functional(class).is_some() => {
-            matches!(name, "get" | "accept" | "apply" | "test" | "andThen" | "negate" | "and" | "or")
+            matches!(
+                name,
+                "get" | "accept" | "apply" | "test" | "andThen" | "negate" | "and" | "or"
+            )
         }
         "Thread" => matches!(
             name,
-            "start" | "run" | "interrupt" | "isInterrupted" | "interrupted" | "join" | "setName"
-                | "getName" | "setDaemon" | "isAlive" | "sleep" | "yield" | "currentThread" | "getId"
-                | "setPriority" | "getPriority" | "getState" | "getContextClassLoader"
+            "start"
+                | "run"
+                | "interrupt"
+                | "isInterrupted"
+                | "interrupted"
+                | "join"
+                | "setName"
+                | "getName"
+                | "setDaemon"
+                | "isAlive"
+                | "sleep"
+                | "yield"
+                | "currentThread"
+                | "getId"
+                | "setPriority"
+                | "getPriority"
+                | "getState"
+                | "getContextClassLoader"
         ),
-        class if class.ends_with("Exception") || class.ends_with("Error") || class == "Throwable" => {
+        class
+            if class.ends_with("Exception") || class.ends_with("Error") || class == "Throwable" =>
+        {
             matches!(
                 name,
-                "getMessage" | "getCause" | "initCause" | "printStackTrace" | "getStackTrace"
-                    | "setStackTrace" | "addSuppressed" | "getSuppressed" | "fillInStackTrace"
+                "getMessage"
+                    | "getCause"
+                    | "initCause"
+                    | "printStackTrace"
+                    | "getStackTrace"
+                    | "setStackTrace"
+                    | "addSuppressed"
+                    | "getSuppressed"
+                    | "fillInStackTrace"
                     | "getLocalizedMessage"
             )
         }
-        class if class.ends_with("Stream") || class.ends_with("Reader") || class.ends_with("Writer") => {
+        class
+            if class.ends_with("Stream")
+                || class.ends_with("Reader")
+                || class.ends_with("Writer") =>
+        {
             matches!(
                 name,
-                "read" | "write" | "close" | "flush" | "skip" | "available" | "mark" | "reset"
-                    | "append" | "print" | "println" | "printf" | "ready" | "markSupported"
-                    | "transferTo" | "readLine" | "toByteArray" | "size" | "format"
+                "read"
+                    | "write"
+                    | "close"
+                    | "flush"
+                    | "skip"
+                    | "available"
+                    | "mark"
+                    | "reset"
+                    | "append"
+                    | "print"
+                    | "println"
+                    | "printf"
+                    | "ready"
+                    | "markSupported"
+                    | "transferTo"
+                    | "readLine"
+                    | "toByteArray"
+                    | "size"
+                    | "format"
             )
         }
         class if COLLECTIONS.contains(&class) || MAPS.contains(&class) => matches!(
             name,
-            "add" | "addAll" | "addFirst" | "addLast" | "clear" | "contains" | "containsAll"
-                | "containsKey" | "containsValue" | "entrySet" | "forEach" | "get" | "getFirst"
-                | "getLast" | "getOrDefault" | "indexOf" | "isEmpty" | "iterator" | "keySet"
-                | "lastIndexOf" | "listIterator" | "offer" | "peek" | "poll" | "pop" | "push"
-                | "put" | "putAll" | "putIfAbsent" | "remove" | "removeAll" | "removeIf"
-                | "removeFirst" | "removeLast" | "replaceAll" | "retainAll" | "set" | "size"
-                | "sort" | "stream" | "subList" | "toArray" | "values" | "merge" | "compute"
-                | "computeIfAbsent" | "first" | "last" | "removeEldestEntry" | "modCount"
+            "add"
+                | "addAll"
+                | "addFirst"
+                | "addLast"
+                | "clear"
+                | "contains"
+                | "containsAll"
+                | "containsKey"
+                | "containsValue"
+                | "entrySet"
+                | "forEach"
+                | "get"
+                | "getFirst"
+                | "getLast"
+                | "getOrDefault"
+                | "indexOf"
+                | "isEmpty"
+                | "iterator"
+                | "keySet"
+                | "lastIndexOf"
+                | "listIterator"
+                | "offer"
+                | "peek"
+                | "poll"
+                | "pop"
+                | "push"
+                | "put"
+                | "putAll"
+                | "putIfAbsent"
+                | "remove"
+                | "removeAll"
+                | "removeIf"
+                | "removeFirst"
+                | "removeLast"
+                | "replaceAll"
+                | "retainAll"
+                | "set"
+                | "size"
+                | "sort"
+                | "stream"
+                | "subList"
+                | "toArray"
+                | "values"
+                | "merge"
+                | "compute"
+                | "computeIfAbsent"
+                | "first"
+                | "last"
+                | "removeEldestEntry"
+                | "modCount"
         ),
         _ => false,
     }
@@ -215,12 +485,22 @@ pub(super) fn above(of: &str, base: &str) -> Option<Option<u32>> {
         _ if of.ends_with("OutputStream") => {
             &["FilterOutputStream", "OutputStream", "Closeable", "Flushable", "AutoCloseable"]
         }
-        _ if of.ends_with("Reader") => {
-            &["BufferedReader", "InputStreamReader", "Reader", "Closeable", "Readable", "AutoCloseable"]
-        }
-        _ if of.ends_with("Writer") => {
-            &["OutputStreamWriter", "Writer", "Closeable", "Appendable", "Flushable", "AutoCloseable"]
-        }
+        _ if of.ends_with("Reader") => &[
+            "BufferedReader",
+            "InputStreamReader",
+            "Reader",
+            "Closeable",
+            "Readable",
+            "AutoCloseable",
+        ],
+        _ if of.ends_with("Writer") => &[
+            "OutputStreamWriter",
+            "Writer",
+            "Closeable",
+            "Appendable",
+            "Flushable",
+            "AutoCloseable",
+        ],
         "Throwable" => &["Serializable"],
         "Exception" | "Error" => &["Throwable", "Serializable"],
         _ if of.ends_with("Exception") && matches!(base, "Exception" | "Throwable") => {
@@ -265,7 +545,9 @@ fn known_result(of: &Ty, name: &str) -> Ty {
     let made = |path: &str, arguments: Vec<Ty>| Ty::outside_value(path, arguments);
     let class = last(path);
     match name {
-        "toString" | "getMessage" | "getSimpleName" | "displayName" | "readLine" => return string(),
+        "toString" | "getMessage" | "getSimpleName" | "displayName" | "readLine" => {
+            return string();
+        }
         "getClass" => return made("java.lang.Class", vec![of.clone()]),
         "hashCode" => return primitive("int"),
         "equals" => return primitive("boolean"),
@@ -301,12 +583,11 @@ fn known_result(of: &Ty, name: &str) -> Ty {
     }
     if COLLECTIONS.contains(&class) {
         return match name {
-            "get" | "remove" | "set" | "next" | "previous" | "peek" | "poll" | "pop" | "element"
-            | "first" | "last" | "getFirst" | "getLast" | "removeFirst" | "removeLast"
-            | "peekFirst" | "peekLast" | "pollFirst" | "pollLast" | "take" | "firstElement"
-            | "lastElement" | "elementAt" | "ceiling" | "floor" | "higher" | "lower" | "push" => {
-                argument(0)
-            }
+            "get" | "remove" | "set" | "next" | "previous" | "peek" | "poll" | "pop"
+            | "element" | "first" | "last" | "getFirst" | "getLast" | "removeFirst"
+            | "removeLast" | "peekFirst" | "peekLast" | "pollFirst" | "pollLast" | "take"
+            | "firstElement" | "lastElement" | "elementAt" | "ceiling" | "floor" | "higher"
+            | "lower" | "push" => argument(0),
             "iterator" | "descendingIterator" => made("java.util.Iterator", arguments.to_vec()),
             "listIterator" => made("java.util.ListIterator", arguments.to_vec()),
             "stream" | "parallelStream" => made("java.util.stream.Stream", arguments.to_vec()),
@@ -320,8 +601,11 @@ fn known_result(of: &Ty, name: &str) -> Ty {
         ("Enumeration", "nextElement") => argument(0),
         ("Optional", "get" | "orElse" | "orElseThrow" | "orElseGet") => argument(0),
         ("Optional", "filter" | "or") => of.clone(),
-        ("Stream", "filter" | "sorted" | "distinct" | "limit" | "skip" | "peek" | "parallel"
-            | "sequential" | "onClose") => of.clone(),
+        (
+            "Stream",
+            "filter" | "sorted" | "distinct" | "limit" | "skip" | "peek" | "parallel"
+            | "sequential" | "onClose",
+        ) => of.clone(),
         ("Stream", "findFirst" | "findAny" | "min" | "max") => {
             made("java.util.Optional", arguments.to_vec())
         }
@@ -347,8 +631,10 @@ fn known_result(of: &Ty, name: &str) -> Ty {
             primitive("char")
         }
         ("StringBuilder" | "StringBuffer" | "CharSequence", "length") => primitive("int"),
-        ("StringBuilder" | "StringBuffer", "append" | "insert" | "reverse" | "deleteCharAt"
-            | "delete" | "replace") => of.clone(),
+        (
+            "StringBuilder" | "StringBuffer",
+            "append" | "insert" | "reverse" | "deleteCharAt" | "delete" | "replace",
+        ) => of.clone(),
         (
             "String" | "StringBuilder" | "StringBuffer",
             "substring" | "trim" | "toLowerCase" | "toUpperCase" | "replace" | "replaceAll"
@@ -357,8 +643,11 @@ fn known_result(of: &Ty, name: &str) -> Ty {
         ("String", "toCharArray") => made(ARRAY, vec![primitive("char")]),
         ("String", "getBytes") => made(ARRAY, vec![primitive("byte")]),
         ("String", "split") => made(ARRAY, vec![string()]),
-        ("String", "startsWith" | "endsWith" | "contains" | "isEmpty" | "matches"
-            | "equalsIgnoreCase" | "isBlank") => primitive("boolean"),
+        (
+            "String",
+            "startsWith" | "endsWith" | "contains" | "isEmpty" | "matches" | "equalsIgnoreCase"
+            | "isBlank",
+        ) => primitive("boolean"),
         (_, "intValue") => primitive("int"),
         (_, "longValue") => primitive("long"),
         (_, "doubleValue") => primitive("double"),
@@ -375,9 +664,10 @@ pub(super) fn static_result(path: &str, arguments: &[Ty]) -> Ty {
     let Some((class, name)) = path.rsplit_once('.') else { return Ty::Unknown };
     match (last(class), name) {
         ("String", "valueOf" | "format" | "join" | "copyValueOf") => string(),
-        ("Integer" | "Long" | "Double" | "Boolean" | "Character" | "Float", "toString" | "toHexString") => {
-            string()
-        }
+        (
+            "Integer" | "Long" | "Double" | "Boolean" | "Character" | "Float",
+            "toString" | "toHexString",
+        ) => string(),
         ("Integer", "parseInt") => primitive("int"),
         ("Long", "parseLong") | ("System", "currentTimeMillis" | "nanoTime") => primitive("long"),
         ("Double", "parseDouble") => primitive("double"),
@@ -404,8 +694,15 @@ pub(super) fn static_result(path: &str, arguments: &[Ty]) -> Ty {
             | "of" | "create" | "now" | "parse",
         ) if class.starts_with("java.") => Ty::outside_value(class, Vec::new()),
         ("Arrays", "copyOf" | "copyOfRange") => first(),
-        ("Collections", "unmodifiableList" | "unmodifiableSet" | "unmodifiableMap"
-            | "unmodifiableCollection" | "synchronizedList" | "synchronizedMap") => first(),
+        (
+            "Collections",
+            "unmodifiableList"
+            | "unmodifiableSet"
+            | "unmodifiableMap"
+            | "unmodifiableCollection"
+            | "synchronizedList"
+            | "synchronizedMap",
+        ) => first(),
         // Libraries of assertions give what they are given.
         (_, name) if name.ends_with("NotNull") || name.ends_with("NonNull") => first(),
         _ => Ty::Unknown,
@@ -419,7 +716,9 @@ pub(super) fn passed(of: &Ty, name: &str, index: u8) -> Ty {
     let class = last(path);
     if MAPS.contains(&class) {
         return match name {
-            "forEach" | "replaceAll" | "compute" | "computeIfPresent" => argument(usize::from(index)),
+            "forEach" | "replaceAll" | "compute" | "computeIfPresent" => {
+                argument(usize::from(index))
+            }
             "computeIfAbsent" => argument(0),
             "merge" => argument(1),
             _ => Ty::Unknown,
@@ -427,10 +726,30 @@ pub(super) fn passed(of: &Ty, name: &str, index: u8) -> Ty {
     }
     let takes_elements = matches!(
         name,
-        "forEach" | "forEachOrdered" | "removeIf" | "replaceAll" | "filter" | "map" | "flatMap"
-            | "mapToInt" | "mapToLong" | "mapToDouble" | "mapToObj" | "anyMatch" | "allMatch"
-            | "noneMatch" | "peek" | "takeWhile" | "dropWhile" | "ifPresent" | "ifPresentOrElse"
-            | "sort" | "sorted" | "min" | "max" | "forEachRemaining"
+        "forEach"
+            | "forEachOrdered"
+            | "removeIf"
+            | "replaceAll"
+            | "filter"
+            | "map"
+            | "flatMap"
+            | "mapToInt"
+            | "mapToLong"
+            | "mapToDouble"
+            | "mapToObj"
+            | "anyMatch"
+            | "allMatch"
+            | "noneMatch"
+            | "peek"
+            | "takeWhile"
+            | "dropWhile"
+            | "ifPresent"
+            | "ifPresentOrElse"
+            | "sort"
+            | "sorted"
+            | "min"
+            | "max"
+            | "forEachRemaining"
     );
     let has_elements = COLLECTIONS.contains(&class) || matches!(class, "Stream" | "Optional");
     if takes_elements && has_elements { argument(0) } else { Ty::Unknown }
