@@ -21,7 +21,11 @@ impl<'w> Context<'w> {
         match place.pool.expr(expr) {
             Expr::Unknown => nothing,
             Expr::Name(_) | Expr::Member(..) | Expr::Path(..) | Expr::SelfRef => {
-                let found = self.find(place, expr, Space::Value);
+                let space = match place.pool.expr(expr) {
+                    Expr::Member(..) => rules.read_space(),
+                    _ => Space::Value,
+                };
+                let found = self.find(place, expr, space);
                 if let Expr::Member(object, name) = *place.pool.expr(expr)
                     && found.is_empty()
                     && let Ok(index) = place.pool.name(name).parse::<usize>()
