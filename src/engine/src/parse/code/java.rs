@@ -603,7 +603,7 @@ fn creation<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 fn method_reference<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let parts = children(node);
     let Some(&object) = parts.first() else { return };
-    let last = u32::try_from(node.child_count()).unwrap_or(0).checked_sub(1);
+    let last = node.child_count().checked_sub(1);
     let Some(name) = last.and_then(|last| node.child(last)) else { return };
     let is_type =
         matches!(object.kind(), "type_identifier" | "scoped_type_identifier" | "generic_type");
