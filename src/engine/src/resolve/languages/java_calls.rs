@@ -6,7 +6,7 @@ use onyx_protocol::code::{Expr, ExprId, Type, Within, flags};
 use onyx_protocol::facts::NodeKind;
 
 use super::java::is_type;
-use super::{java_overloads, java_std};
+use super::{java_overloads, java_results, java_std};
 use crate::resolve::context::{At, Context, Place};
 use crate::resolve::infer::as_value;
 use crate::resolve::ty::{Def, Entity, Found, Strategy, Ty};
@@ -375,12 +375,12 @@ pub(super) fn invoked(
                 (Ty::Outside { path, arguments, .. }, "valueOf") if &**path == "java.lang.Enum" => {
                     arguments.first().cloned().unwrap_or(Ty::Unknown)
                 }
-                _ => java_std::result(of, name),
+                _ => java_results::result(of, name),
             },
             Entity::Outside(path) => {
                 let arguments: Vec<Ty> =
                     arguments.iter().map(|&argument| context.infer(place, argument).0).collect();
-                java_std::static_result(path, &arguments)
+                java_results::static_result(path, &arguments)
             }
             _ => Ty::Unknown,
         });
@@ -481,7 +481,7 @@ pub(super) fn passed_to(context: &Context<'_>, place: Place<'_>, to: ExprId, ind
             let found = overloads(context, place, callee, arguments);
             let [one] = &found[..] else { return Ty::Unknown };
             match &one.entity {
-                Entity::OutsideMember(of, name) => java_std::passed(of, name, index),
+                Entity::OutsideMember(of, name) => java_results::passed(of, name, index),
                 Entity::Definition(def) => {
                     let (Some(declared), Some(inside)) =
                         (context.declared(*def), context.inside(*def))
@@ -556,7 +556,7 @@ fn of_functional(context: &Context<'_>, ty: &Ty, index: u8) -> Ty {
             let parameter = context.substituted(context.eval(inside, parameter.ty), Some(&of));
             context.substituted(parameter, Some(ty))
         }
-        other => java_std::parameter(other, index),
+        other => java_results::parameter(other, index),
     }
 }
 

@@ -7,6 +7,7 @@ use onyx_protocol::code::{Expr, ExprId, flags};
 use onyx_protocol::facts::NodeKind;
 
 use super::java_calls::{functional, is_null};
+use super::java_results;
 use super::java_std::{self, ARRAY, last};
 use crate::resolve::context::{Context, Place};
 use crate::resolve::ty::{Def, Entity, Found, Ty};
@@ -85,7 +86,9 @@ fn known(context: &Context<'_>, place: Place<'_>, argument: ExprId) -> Argument 
             };
             match &ty {
                 Ty::Outside { path, is_value: false, .. } => constant(path),
-                Ty::Outside { path, .. } if java_std::is_result(path) => Argument::Of(Ty::Unknown),
+                Ty::Outside { path, .. } if java_results::is_result(path) => {
+                    Argument::Of(Ty::Unknown)
+                }
                 Ty::Value(..) | Ty::Outside { .. } | Ty::Parameter(..) | Ty::All(_) => {
                     Argument::Of(ty)
                 }

@@ -3,6 +3,7 @@
 mod java;
 mod java_calls;
 mod java_overloads;
+mod java_results;
 mod java_std;
 mod other;
 mod python;
