@@ -1,5 +1,6 @@
 """Real source code from package registries, by exact version and checksum."""
 
+import glob
 import hashlib
 import json
 import os
@@ -33,6 +34,12 @@ MIXED = [
     ("debian", "golang-golang-x-tools-dev", "1:0.5.0+ds-1", "d0cf4252c020c3ee79707619f925444779070dc1307cd8af1ed99bc8eaf7b3c5",
      ["usr/share/gocode/src"]),
 ]
+# Debian's source packages: name, version of the package, checksum of the upstream archive.
+JAVA = [
+    ("debian-source", "jsoup", "1.15.3-1", "052511f0be47511f9b2a17d44fc1eccc4b5373e77cc5a3221e34b6af437e1e2e", ["src/main/java"]),
+    ("debian-source", "commons-io", "2.11.0-2", "5a55361cf2b97228f94b3c65e3a4af784581debe322be551c44b2776db1c6483",
+     ["src/main/java"]),
+]
 
 # Two Go modules that only `make eval-graph` reads.
 RAFT = ("debian", "golang-github-hashicorp-raft-dev", "1.1.2-1",
@@ -52,7 +59,8 @@ def fetch(package):
     say(f"downloading {name} {version} from {registry}")
     os.makedirs(DOWNLOADS, exist_ok=True)
     os.makedirs(SOURCES, exist_ok=True)
-    archive = {"pypi": pypi, "npm": npm, "crates": crate, "debian": debian}[registry](name, version)
+    by_registry = {"pypi": pypi, "npm": npm, "crates": crate, "debian": debian, "debian-source": debian_source}
+    archive = by_registry[registry](name, version)
     with open(archive, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
@@ -62,6 +70,8 @@ def fetch(package):
     shutil.rmtree(target + ".new", ignore_errors=True)
     unpack(archive, whole)
     top = os.path.join(whole, f"{name}-{version}") if registry == "crates" else whole
+    if registry == "debian-source":
+        top = os.path.join(whole, os.listdir(whole)[0])
     for part in parts:
         shutil.move(os.path.join(top, part), os.path.join(target + ".new", part))
     shutil.rmtree(whole, ignore_errors=True)
@@ -129,6 +139,26 @@ def debian(name, version):
     return path
 
 
+def debian_source(name, version):
+    """The upstream archive. The sources of the machine's own list are left alone."""
+    archives = glob.glob(os.path.join(DOWNLOADS, f"{name}_{version.rsplit('-', 1)[0]}.orig.tar.*"))
+    if not archives:
+        work = os.path.join(DOWNLOADS, "apt")
+        os.makedirs(os.path.join(work, "lists", "partial"), exist_ok=True)
+        sources = os.path.join(work, "sources.list")
+        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        with open(sources, "w", encoding="utf-8") as file:
+            file.write(f"deb-src [signed-by={keyring}] http://deb.debian.org/debian bookworm main\n")
+        options = ["-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
+                   "-o", f"Dir::State::Lists={work}/lists", "-o", f"Dir::Cache={work}"]
+        what = f"downloading the source of {name} {version}, which Debian 12 has, from Debian"
+        run(["apt-get", *options, "--quiet", "update"], what)
+        run(["apt-get", *options, "--quiet", "source", "--download-only", "--only-source", f"{name}={version}"], what,
+            cwd=DOWNLOADS)
+        archives = glob.glob(os.path.join(DOWNLOADS, f"{name}_{version.rsplit('-', 1)[0]}.orig.tar.*"))
+    return next(archive for archive in archives if not archive.endswith(".asc"))
+
+
 def crate(name, version):
     """By way of Cargo, as a dependency of an empty package."""
     work = os.path.join(SOURCES, ".fetch")
@@ -154,7 +184,7 @@ def unpack(archive, directory):
     elif archive.endswith(".deb"):
         run(["dpkg-deb", "--extract", archive, directory], f"unpacking {archive}")
     else:
-        with tarfile.open(archive, "r:gz") as file:
+        with tarfile.open(archive, "r:*") as file:
             file.extractall(directory, filter="data")
 
 

@@ -2,7 +2,8 @@
 
 bench/expectations/<language>.tsv has a line for each line of real code that was read:
 package, file, line, and what it calls or instantiates, as file:qualified name separated by spaces, or
-`-` where it calls nothing of the package. All call edges of such a line count, so a line must be read
+`-` where it calls nothing of the package. `file:name@line` is the one of several of a name (overloads)
+whose definition has that line. All call edges of such a line count, so a line must be read
 whole. A constructor that an instantiation runs is not counted beside it.
 """
 
@@ -23,7 +24,7 @@ PRECISION, RECALL, STRATEGY = 0.95, 0.80, 0.80
 
 def main():
     report = Report("eval-graph")
-    packages = {f"{p[1]}-{p[2]}": p for p in [*corpus.MIXED, *READ]}
+    packages = {f"{p[1]}-{p[2]}": p for p in [*corpus.MIXED, *READ, *corpus.JAVA]}
     for path in sorted(glob.glob(os.path.join(EXPECTATIONS, "*.tsv"))):
         language = os.path.basename(path).removesuffix(".tsv")
         evaluate(report, language, read(path), packages)
@@ -55,7 +56,9 @@ def evaluate(report, language, expected, packages):
         say(f"{package}: {times}")
         for place, wanted in lines.items():
             seen = set()
-            for target, resolution in found[place]:
+            for target, (first, last), resolution in found[place]:
+                lines_of = {w: int(w.rsplit("@", 1)[1]) for w in wanted if w.startswith(f"{target}@")}
+                target = next((w for w, at in lines_of.items() if first <= at <= last), target)
                 seen.add(target)
                 if target in wanted:
                     right[resolution] += 1
@@ -81,7 +84,7 @@ def share(part, whole):
 
 
 def edges(directory, language, lines):
-    """(file, line) -> set of (target, resolution), and the last line of the times."""
+    """(file, line) -> set of (target, its lines, resolution), and the last line of the times."""
     command = [os.environ["ONYX_RESOLVE_TREE"], directory, language]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = collections.defaultdict(set)
@@ -97,5 +100,5 @@ def edges(directory, language, lines):
         if row["kind"] == "calls" and (*place, row["column"]) in made:
             continue
         target = f'{row["target_file"]}:{row["target"]}'.replace(" ", "")
-        found[place].add((target, row["resolution"]))
+        found[place].add((target, tuple(row["target_lines"]), row["resolution"]))
     return found, done.stderr.strip().splitlines()[-1]

@@ -81,6 +81,13 @@ fn main() {
             Some(number) => of.facts.definitions[number as usize].qualified_name.clone(),
             None => String::new(),
         };
+        let lines = |of: &ParsedFile, within: Within| match within.number() {
+            Some(number) => {
+                let definition = &of.facts.definitions[number as usize];
+                [definition.start_line, definition.end_line]
+            }
+            None => [1, of.lines],
+        };
         for edge in &resolved.edges {
             let key =
                 format!("{} {} {}", file.language.as_str(), edge.kind.as_str(), edge.resolution);
@@ -93,6 +100,7 @@ fn main() {
                         "file": file.path, "language": file.language.as_str(),
                         "source": name(file, edge.source), "kind": edge.kind.as_str(),
                         "target_file": target.path, "target": name(target, edge.target),
+                        "target_lines": lines(target, edge.target),
                         "line": edge.line, "column": edge.column,
                         "resolution": edge.resolution, "confidence": edge.confidence,
                     })

@@ -97,6 +97,8 @@ pub enum Expr {
     Definition(u32),
     /// An object with these members: `{ a: b }`.
     Object(Vec<(NameId, ExprId)>),
+    /// A call of one of several functions of a name, chosen by its arguments.
+    Invoke(ExprId, Vec<ExprId>),
 }
 
 /// The shape of a type.
@@ -197,6 +199,9 @@ pub mod flags {
     pub const HIDDEN: u16 = 1 << 15;
     /// A type alias in kind, but a type of its own: Go's defined types.
     pub const DISTINCT: u16 = 1 << 14;
+    /// Says itself that it stands in for a member of a base (`@Override`). The bit of `DISTINCT`, which
+    /// only types have.
+    pub const OVERRIDE: u16 = 1 << 14;
 
     /// Import: all public names.
     pub const GLOB: u16 = 1;

@@ -45,6 +45,9 @@ impl<'w> Out<'_, 'w> {
         match reference.kind {
             ReferenceKind::Call => self.call(reference),
             ReferenceKind::Instantiate => {
+                if self.instantiate(reference) {
+                    return;
+                }
                 if let &Expr::New(of, count) = self.place(reference).pool.expr(reference.target) {
                     self.made(reference, of, count);
                     return;
@@ -133,6 +136,44 @@ impl<'w> Out<'_, 'w> {
         self.context.find(self.place(reference), reference.target, space)
     }
 
+    /// A value made of a type, and the constructor chosen by its arguments. False when it is not
+    /// of that form.
+    fn instantiate(&mut self, reference: &Reference) -> bool {
+        let place = self.place(reference);
+        let Expr::Invoke(of, arguments) = place.pool.expr(reference.target) else { return false };
+        let found = self.context.find(place, *of, Space::Type);
+        self.typed(reference, EdgeKind::Instantiates, &found);
+        for one in &found {
+            if let Entity::Definition(def) = one.entity
+                && let Some(file) = self.context.file(def.slot)
+                && let Some(run) = file.rules.made(self.context, place, def, arguments)
+            {
+                self.edge(reference, EdgeKind::Calls, run, one.how);
+            }
+        }
+        true
+    }
+
+    /// A call of a function that may have several of its name.
+    fn invoke(&mut self, reference: &Reference) {
+        let found = self.find(reference, Space::Value);
+        match &found[..] {
+            [one] => match &one.entity {
+                Entity::Definition(def) => self.edge(reference, EdgeKind::Calls, *def, one.how),
+                _ => {
+                    if let Err((reason, target)) = self.called(reference, one, one.how, 0) {
+                        self.unresolved(reference, EdgeKind::Calls, reason, target);
+                    }
+                }
+            },
+            [] => {
+                let reason = self.why(self.place(reference), reference.target);
+                self.unresolved(reference, EdgeKind::Calls, reason, String::new());
+            }
+            _ => self.unresolved(reference, EdgeKind::Calls, Reason::Ambiguous, String::new()),
+        }
+    }
+
     /// `new T(...)`: makes a value and calls the constructor.
     fn made(&mut self, reference: &Reference, of: TypeId, count: u8) {
         let place = self.place(reference);
@@ -158,6 +199,9 @@ impl<'w> Out<'_, 'w> {
 
     fn call(&mut self, reference: &Reference) {
         let place = self.place(reference);
+        if matches!(place.pool.expr(reference.target), Expr::Invoke(..)) {
+            return self.invoke(reference);
+        }
         let &Expr::Call(callee, count) = place.pool.expr(reference.target) else { return };
         let found = self.context.find(place, callee, Space::Value);
         let found = self.context.of_arity(found, count);
@@ -379,6 +423,7 @@ impl<'w> Out<'_, 'w> {
                     _ => Reason::Unresolved,
                 }
             }
+            Expr::Invoke(callee, _) => self.why(place, callee),
             Expr::Name(_) => Reason::Unresolved,
             _ => Reason::Dynamic,
         }
@@ -463,6 +508,8 @@ fn expression(pool: &Pool, expr: ExprId, depth: u8) -> String {
         }
         Expr::Call(of, _) if depth == 0 => expression(pool, of, 1),
         Expr::Call(of, _) => format!("{}()", expression(pool, of, depth + 1)),
+        Expr::Invoke(of, _) if depth == 0 => expression(pool, of, 1),
+        Expr::Invoke(of, _) => format!("{}()", expression(pool, of, depth + 1)),
         Expr::SelfRef => "self".to_owned(),
         Expr::Super => "super()".to_owned(),
         Expr::Await(of) | Expr::Try(of) | Expr::Deref(of) => expression(pool, of, depth + 1),

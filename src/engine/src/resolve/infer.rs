@@ -101,6 +101,9 @@ impl<'w> Context<'w> {
             }
             Expr::Passed(callee, index) => {
                 let passed = match *place.pool.expr(*callee) {
+                    Expr::Part(..) | Expr::OfType(_) => {
+                        rules.passed_to(self, place, *callee, *index)
+                    }
                     Expr::Member(object, name) => {
                         let (object, _) = self.infer(place, object);
                         let name = place.pool.name(name);
@@ -119,6 +122,7 @@ impl<'w> Context<'w> {
                 let parts = parts.iter().map(|&part| self.infer(place, part).0);
                 (Ty::Tuple(parts.collect()), Strategy::Constructor)
             }
+            Expr::Invoke(callee, arguments) => rules.invoked(self, place, *callee, arguments),
             Expr::Definition(number) => {
                 let def = Def { slot: place.slot, number: *number };
                 self.type_of_definition(def, None)
@@ -185,6 +189,9 @@ impl<'w> Context<'w> {
                     one.how = one.how.max(how);
                 }
                 found
+            }
+            Expr::Invoke(callee, ref arguments) => {
+                file.rules.chosen(self, place, callee, arguments)
             }
             _ => Vec::new(),
         }
@@ -555,8 +562,9 @@ impl<'w> Context<'w> {
             }
             Type::Of(expr) => self.infer(place, *expr).0,
             Type::Struct(fields) => {
-                let field =
-                    |&(name, ty): &(u32, TypeId)| (place.pool.name(name).into(), self.eval(place, ty));
+                let field = |&(name, ty): &(u32, TypeId)| {
+                    (place.pool.name(name).into(), self.eval(place, ty))
+                };
                 Ty::Record(fields.iter().map(field).collect())
             }
         }

@@ -303,6 +303,13 @@ impl<'a> Content<'a> {
                     self.expr(value);
                 }
             }
+            Expr::Invoke(callee, of) => {
+                unary(self, 24, *callee);
+                self.number(of.len() as u64);
+                for &id in of {
+                    self.expr(id);
+                }
+            }
         }
     }
 }

@@ -266,7 +266,7 @@ impl<'w> Context<'w> {
         })
     }
 
-    fn replaced(&self, ty: &Ty, with: &dyn Fn(Def, u32) -> Option<Ty>) -> Ty {
+    pub fn replaced(&self, ty: &Ty, with: &dyn Fn(Def, u32) -> Option<Ty>) -> Ty {
         let all =
             |all: &Rc<[Ty]>| -> Rc<[Ty]> { all.iter().map(|ty| self.replaced(ty, with)).collect() };
         match ty {

@@ -225,7 +225,10 @@ impl<'w> Context<'w> {
         if !opens {
             return None;
         }
-        let found = self.find_in_module(def.slot, within, name, space);
+        let mut found = self.find_in_module(def.slot, within, name, space);
+        if found.is_empty() {
+            found = rules.inherited(self, def, name, space).unwrap_or_default();
+        }
         (!found.is_empty()).then_some(found)
     }
 
@@ -413,6 +416,9 @@ fn rank(kind: NodeKind, bits: u16, space: Space) -> u8 {
         Space::Value if is_type || kind == NodeKind::Module => 2,
         Space::Value if matches!(kind, NodeKind::Constant | NodeKind::Property) => 3,
         Space::Value => 2,
+        Space::Field if is_code => 0,
+        Space::Field if is_type || kind == NodeKind::Module => 2,
+        Space::Field => 4,
         Space::Type if is_type => 4,
         Space::Type if matches!(kind, NodeKind::Module | NodeKind::EnumMember) => 3,
         Space::Type => 0,

@@ -210,4 +210,6 @@ pub(super) enum Space {
     Value,
     Type,
     Any,
+    /// Values that are no functions.
+    Field,
 }

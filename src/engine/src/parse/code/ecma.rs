@@ -84,9 +84,8 @@ impl Extractor for Ecma {
             "extends_clause" | "implements_clause" | "extends_type_clause" | "class_heritage" => {
                 HERITAGE
             }
-            "string" | "comment" | "regex" | "predefined_type" | "literal_type" | "import_alias" => {
-                IGNORED
-            }
+            "string" | "comment" | "regex" | "predefined_type" | "literal_type"
+            | "import_alias" => IGNORED,
             _ => 0,
         }
     }
@@ -273,8 +272,13 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&'t str>)
             "static" => flags::STATIC,
             "abstract" => flags::ABSTRACT,
             "*" => flags::GENERATOR,
-            "get" | "set" | "accessibility_modifier" | "override_modifier" | "decorator"
-            | "readonly" | "function" => 0,
+            "get"
+            | "set"
+            | "accessibility_modifier"
+            | "override_modifier"
+            | "decorator"
+            | "readonly"
+            | "function" => 0,
             _ => break,
         };
     }
@@ -619,7 +623,8 @@ fn type_declaration<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     match node.kind() {
         "interface_declaration" => {
             let mut cursor = node.walk();
-            let clause = node.named_children(&mut cursor).find(|n| n.kind() == "extends_type_clause");
+            let clause =
+                node.named_children(&mut cursor).find(|n| n.kind() == "extends_type_clause");
             if let Some(clause) = clause {
                 let mut cursor = clause.walk();
                 let types: Vec<Node<'t>> = clause.named_children(&mut cursor).collect();
@@ -955,7 +960,8 @@ fn this_field<'t>(b: &mut Builder<'_, 't>, number: Option<u32>, name: &'t str, r
     let number = number.filter(|&number| b.facts(number).kind != NodeKind::Field);
     let value = match number {
         Some(number) => {
-            if b.facts(number).parent.map(Within::definition) == Some(owner) && in_class(b, number) {
+            if b.facts(number).parent.map(Within::definition) == Some(owner) && in_class(b, number)
+            {
                 // A member like those written in the class.
                 b.declared(number).flags &= !flags::HIDDEN;
                 return;
@@ -1026,7 +1032,6 @@ fn returned<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     }
 }
 
-
 fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     if b.done == node.id() {
         return;
@@ -1062,7 +1067,8 @@ fn bases_by_call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, callee: Node<'t>) 
     let Some(arguments) = node.child_by_field_name("arguments") else { return };
     let part = |index: u32| {
         let node = arguments.named_child(index)?;
-        let is_prototype = node.child_by_field_name("property").is_some_and(|n| b.text(n) == "prototype");
+        let is_prototype =
+            node.child_by_field_name("property").is_some_and(|n| b.text(n) == "prototype");
         if is_prototype { node.child_by_field_name("object") } else { Some(node) }
     };
     if let (Some(of), Some(base)) = (part(0), part(1)) {

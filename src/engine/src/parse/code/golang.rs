@@ -47,10 +47,14 @@ impl Extractor for Go {
             "import_spec" => IMPORT,
             "const_spec" | "var_spec" => VALUE,
             "short_var_declaration" => SHORT,
-            "block" | "if_statement" | "for_statement" | "expression_switch_statement"
-            | "type_switch_statement" | "expression_case" | "default_case" | "communication_case" => {
-                BLOCK
-            }
+            "block"
+            | "if_statement"
+            | "for_statement"
+            | "expression_switch_statement"
+            | "type_switch_statement"
+            | "expression_case"
+            | "default_case"
+            | "communication_case" => BLOCK,
             "type_case" => TYPE_CASE,
             "range_clause" => RANGE,
             "receive_statement" => RECEIVE,
@@ -63,8 +67,12 @@ impl Extractor for Go {
             "composite_literal" => COMPOSITE,
             "literal_element" => ELEMENT,
             "expression_list" => LIST,
-            "package_clause" | "comment" | "interpreted_string_literal" | "raw_string_literal"
-            | "label_name" | "labeled_name" => IGNORED,
+            "package_clause"
+            | "comment"
+            | "interpreted_string_literal"
+            | "raw_string_literal"
+            | "label_name"
+            | "labeled_name" => IGNORED,
             _ => 0,
         }
     }
@@ -118,7 +126,8 @@ impl Extractor for Go {
             RECEIVE => {
                 if has_define(node) {
                     let names = children(node.child_by_field_name("left"));
-                    let values: Vec<Node<'t>> = node.child_by_field_name("right").into_iter().collect();
+                    let values: Vec<Node<'t>> =
+                        node.child_by_field_name("right").into_iter().collect();
                     bind_all(b, &names, 0, &values, node.end_position());
                 }
             }
@@ -284,14 +293,21 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 /// The names a receiver gives the parameters of its type.
-fn receiver_generics<'t>(mut of: Node<'t>, source: &'t str, pool: &mut Interner<'t>) -> Vec<Generic> {
+fn receiver_generics<'t>(
+    mut of: Node<'t>,
+    source: &'t str,
+    pool: &mut Interner<'t>,
+) -> Vec<Generic> {
     while matches!(of.kind(), "pointer_type" | "parenthesized_type") {
         let Some(inner) = of.named_child(0) else { break };
         of = inner;
     }
     let arguments = children(of.child_by_field_name("type_arguments"));
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    arguments.into_iter().map(|n| Generic { name: pool.name(text(n)), bounds: Vec::new() }).collect()
+    arguments
+        .into_iter()
+        .map(|n| Generic { name: pool.name(text(n)), bounds: Vec::new() })
+        .collect()
 }
 
 /// Named results are locals.
@@ -498,7 +514,8 @@ fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 /// The name a package most probably has: `yaml` for `gopkg.in/yaml.v3`, `x` for `a/x/v2`.
 fn package_name(path: &str) -> &str {
     let is_version = |text: &str| {
-        text.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        text.strip_prefix('v')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let mut parts = path.rsplit('/');
     let last = parts.next().unwrap_or(path);
@@ -600,7 +617,9 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     if matches!(named.kind(), "func_literal" | "type_assertion_expression") {
         return;
     }
-    if bare.id() != callee.id() && callee.named_child(0).is_some_and(|n| n.kind() == "unary_expression") {
+    if bare.id() != callee.id()
+        && callee.named_child(0).is_some_and(|n| n.kind() == "unary_expression")
+    {
         // `(*T)(x)` converts a pointer and makes nothing.
         return;
     }
@@ -648,7 +667,10 @@ fn element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&str>) -> 
     match literal.parent().filter(|p| p.kind() == "composite_literal") {
         Some(whole)
             if whole.child_by_field_name("type").is_some_and(|of| {
-                matches!(of.kind(), "map_type" | "slice_type" | "array_type" | "implicit_length_array_type")
+                matches!(
+                    of.kind(),
+                    "map_type" | "slice_type" | "array_type" | "implicit_length_array_type"
+                )
             }) =>
         {
             Step::Into
@@ -768,7 +790,8 @@ fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8)
                 _ => {
                     // Both have one type; a constant takes the other's.
                     let is_literal = |n: &Node<'_>| n.kind().ends_with("_literal");
-                    let operand = child("left").filter(|n| !is_literal(n)).or_else(|| child("right"));
+                    let operand =
+                        child("left").filter(|n| !is_literal(n)).or_else(|| child("right"));
                     operand.map_or(0, |n| expr(n, source, pool, depth + 1))
                 }
             }
@@ -785,7 +808,12 @@ fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8)
 }
 
 /// The first argument of `new` and `make`, which the grammar may take for an expression.
-fn type_argument<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
+fn type_argument<'t>(
+    node: Node<'t>,
+    source: &'t str,
+    pool: &mut Interner<'t>,
+    depth: u8,
+) -> TypeId {
     match node.kind() {
         "identifier" | "selector_expression" | "call_expression" => {
             let of = expr(node, source, pool, depth);

@@ -14,6 +14,8 @@ mod ecma_lift;
 mod ecma_module;
 mod ecma_shape;
 mod golang;
+mod java;
+mod java_shape;
 mod pool;
 mod python;
 mod rust;
@@ -57,6 +59,7 @@ pub(super) trait Extractor: Sync {
 
 fn extractor(language: Language) -> Option<&'static dyn ObjectExtractor> {
     Some(match language {
+        Language::Java => &java::Java,
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
         Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,

@@ -224,7 +224,9 @@ impl Rules for Ecma {
             NodeKind::Class | NodeKind::Interface | NodeKind::TypeAlias | NodeKind::Enum => {
                 let mut found = of_class(def);
                 let is_known = |found: &[Found]| {
-                    found.iter().any(|one| !matches!(one.entity, Entity::Outside(_) | Entity::Opaque))
+                    found
+                        .iter()
+                        .any(|one| !matches!(one.entity, Entity::Outside(_) | Entity::Opaque))
                 };
                 if is_known(&found) {
                     return found;
@@ -316,10 +318,8 @@ impl Rules for Ecma {
         if let Some(number) = declared.parent.number() {
             let parent = Def { slot: def.slot, number };
             let of = context.declared(parent)?;
-            let is_member = matches!(
-                of.kind,
-                NodeKind::Class | NodeKind::Interface | NodeKind::TypeAlias
-            );
+            let is_member =
+                matches!(of.kind, NodeKind::Class | NodeKind::Interface | NodeKind::TypeAlias);
             if is_member && declared.flags & flags::HIDDEN == 0 {
                 let arguments = context.own_arguments(parent).into();
                 return Some(match declared.flags & flags::STATIC {
@@ -372,8 +372,7 @@ impl Rules for Ecma {
         let (Some(declared), Some(pool)) = (context.declared(def), context.pool(def.slot)) else {
             return false;
         };
-        let is_this =
-            |&value: &u32| matches!(pool.expr(value), Expr::Name(name) if pool.name(*name) == "this");
+        let is_this = |&value: &u32| matches!(pool.expr(value), Expr::Name(name) if pool.name(*name) == "this");
         ecma_std::is_self(pool.ty(declared.ty))
             || declared.ty == 0 && declared.values.iter().any(is_this)
     }
@@ -396,9 +395,7 @@ impl Rules for Ecma {
 
     fn variant(&self, context: &Context<'_>, def: Def) -> Ty {
         let parent = context.declared(def).and_then(|declared| declared.parent.number());
-        parent.map_or(Ty::Unknown, |number| {
-            Ty::Value(Def { slot: def.slot, number }, Rc::new([]))
-        })
+        parent.map_or(Ty::Unknown, |number| Ty::Value(Def { slot: def.slot, number }, Rc::new([])))
     }
 
     fn module_of(&self, _context: &Context<'_>, def: Def) -> Ty {

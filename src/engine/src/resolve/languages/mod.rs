@@ -5,16 +5,21 @@ mod ecma_files;
 mod ecma_std;
 mod golang;
 mod golang_universe;
+mod java;
+mod java_calls;
+mod java_overloads;
+mod java_results;
+mod java_std;
 mod other;
 mod python;
 mod rust;
 mod rust_std;
 
-use onyx_protocol::code::{Declared, Import, Pool, Within};
+use onyx_protocol::code::{Declared, ExprId, Import, Pool, Within};
 use onyx_protocol::facts::{Language, NodeKind};
 
 use super::context::{Context, Place};
-use super::ty::{Def, Entity, Found, Module, Space, Ty};
+use super::ty::{Def, Entity, Found, Module, Space, Strategy, Ty};
 use super::workspace::File;
 
 /// Something that finds a file or a definition in it from everywhere.
@@ -30,6 +35,7 @@ pub(super) enum Special<'a> {
 /// The rules of a language.
 pub(super) fn rules(language: Language) -> &'static dyn Rules {
     match language {
+        Language::Java => &java::Java,
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
         Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
@@ -131,6 +137,55 @@ pub(super) trait Rules: Sync {
 
     /// Whether a type's members are names in it. `innermost`: no function is between.
     fn type_scope(&self, innermost: bool) -> bool;
+
+    /// What a type's body sees under a name beside what the type itself defines; None when no more.
+    fn inherited(
+        &self,
+        _context: &Context<'_>,
+        _def: Def,
+        _name: &str,
+        _space: Space,
+    ) -> Option<Vec<Found>> {
+        None
+    }
+
+    /// The functions that a call with these arguments may mean; one when that can be told.
+    fn chosen(
+        &self,
+        _context: &Context<'_>,
+        _place: Place<'_>,
+        _callee: ExprId,
+        _arguments: &[ExprId],
+    ) -> Vec<Found> {
+        Vec::new()
+    }
+
+    /// The constructor that making a value of a type with these arguments runs.
+    fn made(
+        &self,
+        _context: &Context<'_>,
+        _place: Place<'_>,
+        _def: Def,
+        _arguments: &[ExprId],
+    ) -> Option<Def> {
+        None
+    }
+
+    /// What such a call gives.
+    fn invoked(
+        &self,
+        _context: &Context<'_>,
+        _place: Place<'_>,
+        _callee: ExprId,
+        _arguments: &[ExprId],
+    ) -> (Ty, Strategy) {
+        (Ty::Unknown, Strategy::Return)
+    }
+
+    /// What the n-th parameter of a function without name is, by the place it is given to.
+    fn passed_to(&self, _: &Context<'_>, _: Place<'_>, _to: ExprId, _index: u8) -> Ty {
+        Ty::Unknown
+    }
 
     /// What a path in a type stands for.
     fn type_path(&self, context: &Context<'_>, place: Place<'_>, path: &[&str]) -> Vec<Found> {
