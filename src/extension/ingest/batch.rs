@@ -13,6 +13,7 @@ use super::nodes::{self, Node, Old, OldKey};
 use super::places::{NewPlace, Places};
 use super::rows::{self, Known};
 use super::summary::Summary;
+use super::with_own_memory;
 use crate::error::Error;
 use crate::search::Lexicon;
 
@@ -70,7 +71,7 @@ impl Writer {
         }
         self.definitions += file.facts.definitions.len() + 1;
         self.files.push(file);
-        if self.definitions >= BATCH_NODES { self.write() } else { Ok(()) }
+        if self.definitions >= BATCH_NODES { with_own_memory(|| self.write()) } else { Ok(()) }
     }
 
     /// Takes a file that was left out.
@@ -89,7 +90,7 @@ impl Writer {
     /// Writes the rest of the nodes. `whole`: the files taken are all of the repository, so that an
     /// earlier skip of a file that is not there any more is void. Returns what is left: the edges.
     pub fn finish(mut self, whole: bool, summary: &mut Summary) -> Result<Edges, Error> {
-        self.write()?;
+        with_own_memory(|| self.write())?;
         self.write_notices(whole)?;
         rows::remove_empty_directories(self.repo)?;
         summary.nodes = self.written;

@@ -13,6 +13,7 @@ use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
 
 use super::links::{self, Link};
+use super::with_own_memory;
 use crate::client;
 use crate::error::Error;
 
@@ -127,7 +128,7 @@ pub fn resolve(
     mut take: impl FnMut(Vec<ResolvedFile>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     for numbers in planned.chunks(BATCH_FILES as usize) {
-        for bodies in read_bodies(numbers, ids)? {
+        for bodies in with_own_memory(|| read_bodies(numbers, ids))? {
             client::stream(RequestBody::ResolveFiles { bodies }, |item| match item {
                 Item::Resolved(files) => take(files),
                 _ => Err(Error::Protocol { detail: "Edges were expected.".into() }),
@@ -143,12 +144,14 @@ fn send_files(repo: i64, clean: bool) -> Result<Vec<i64>, Error> {
     let mut ids: Vec<i64> = Vec::new();
     let mut last = 0_i64;
     loop {
-        let rows = read_files(
-            "SELECT f.id, f.path, f.language, f.module, f.package, x.interface, x.dependencies
-             FROM onyx.files f JOIN onyx.file_facts x ON x.file_id = f.id
-             WHERE f.repo_id = $1 AND f.id > $2 ORDER BY f.id LIMIT $3",
-            &[repo.into(), last.into(), BATCH_FILES.into()],
-        )?;
+        let rows = with_own_memory(|| {
+            read_files(
+                "SELECT f.id, f.path, f.language, f.module, f.package, x.interface, x.dependencies
+                 FROM onyx.files f JOIN onyx.file_facts x ON x.file_id = f.id
+                 WHERE f.repo_id = $1 AND f.id > $2 ORDER BY f.id LIMIT $3",
+                &[repo.into(), last.into(), BATCH_FILES.into()],
+            )
+        })?;
         let Some((newest, _)) = rows.last() else { return Ok(ids) };
         last = *newest;
         let files = rows.into_iter().map(|(id, mut file)| {
@@ -306,9 +309,10 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn take(&mut self, mut files: Vec<ResolvedFile>) -> Result<(), Error> {
-        self.links.extend(self.nodes.links(&mut files)?);
+        let links = with_own_memory(|| self.nodes.links(&mut files))?;
+        self.links.extend(links);
         self.files.extend(files);
-        if self.links.len() >= BATCH_LINKS { self.flush() } else { Ok(()) }
+        if self.links.len() >= BATCH_LINKS { with_own_memory(|| self.flush()) } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {

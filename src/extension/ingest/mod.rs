@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use onyx_protocol::ingest::{ContentHash, KnownFile, Notice, SkipReason, WalkItem, WalkRequest};
 use onyx_protocol::message::{Item, RequestBody, Response};
-use pgrx::prelude::*;
+use pgrx::{PgMemoryContexts, prelude::*};
 
 use crate::error::{Error, OrRaise};
 use crate::progress::{Phase, Progress};
@@ -24,6 +24,20 @@ use crate::{client, model};
 use batch::Writer;
 use edges::Edges;
 use summary::Summary;
+
+/// Runs a step of a long command with memory of its own: what it hands to SQL is given back behind it,
+/// not at the command's end. Nothing it returns may live in the server's memory.
+fn with_own_memory<T>(step: impl FnOnce() -> T) -> T {
+    let mut memory = PgMemoryContexts::Transient {
+        parent: PgMemoryContexts::CurrentMemoryContext.value(),
+        name: "onyx ingest",
+        min_context_size: pg_sys::ALLOCSET_DEFAULT_MINSIZE,
+        initial_block_size: pg_sys::ALLOCSET_DEFAULT_INITSIZE,
+        max_block_size: pg_sys::ALLOCSET_DEFAULT_MAXSIZE,
+    };
+    // SAFETY: nothing the steps return lives in it; an error that leaves a step ends it with its parent.
+    unsafe { memory.switch_to(|_| step()) }
+}
 
 /// Time between two NOTICEs of a long ingest.
 const NOTICE_EVERY: Duration = Duration::from_secs(5);
