@@ -11,6 +11,7 @@ TARGETS = {
     "bench-search": "search",
     "bench-graph": "graph",
     "eval-search": "retrieval",
+    "eval-graph": "resolution",
 }
 
 if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION onyx.words(text) IS
 CREATE FUNCTION onyx.ingest_directory(
     repo text, root text, include text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
-    OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
+    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ingest_directory_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
 SET search_path = pg_catalog, pg_temp;
@@ -75,7 +75,7 @@ COMMENT ON FUNCTION onyx.ingest_directory(text, text, text[], text[]) IS
 CREATE FUNCTION onyx.ingest_file(
     repo text, path text, content bytea, language text DEFAULT NULL,
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
-    OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
+    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ingest_file_wrapper' LANGUAGE c VOLATILE COST 10000 ROWS 1
 SET search_path = pg_catalog, pg_temp;
@@ -85,7 +85,7 @@ COMMENT ON FUNCTION onyx.ingest_file(text, text, bytea, text) IS
 CREATE FUNCTION onyx.ingest_file(
     repo text, path text, content text, language text DEFAULT NULL,
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
-    OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
+    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
 RETURNS SETOF record LANGUAGE sql VOLATILE ROWS 1
 BEGIN ATOMIC
     SELECT * FROM onyx.ingest_file(repo, path, pg_catalog.convert_to(content, 'UTF8'), language);

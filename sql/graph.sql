@@ -38,27 +38,54 @@ CREATE INDEX links_file_id ON onyx.links (file_id);
 CREATE INDEX links_made_source ON onyx.links (source_id) WHERE origin <> 'source';
 CREATE INDEX links_made_target ON onyx.links (target_id) WHERE origin <> 'source';
 
-CREATE TABLE onyx.references_unresolved (
-    repo_id   bigint NOT NULL,
-    file_id   bigint NOT NULL,
-    source_id bigint NOT NULL,
-    kind      text NOT NULL,
-    name      text NOT NULL,
-    target    text,
-    line      integer NOT NULL,
-    col       integer NOT NULL,
-    reason    text NOT NULL CHECK (reason IN ('external', 'unresolved', 'ambiguous', 'dynamic', 'builtin'))
+-- What parsing says of a file's names, in the engine's own form: from it edges are resolved again when
+-- another file changes. References without an edge are many and rarely read, so they have no rows.
+CREATE TABLE onyx.file_facts (
+    file_id      bigint PRIMARY KEY REFERENCES onyx.files ON DELETE CASCADE,
+    interface    bytea NOT NULL,
+    body         bytea NOT NULL,
+    dependencies bytea,
+    unresolved   bytea
 );
-COMMENT ON TABLE onyx.references_unresolved IS 'References in source code that no edge stands for, and why';
+COMMENT ON TABLE onyx.file_facts IS 'What files say of names, for resolving references; the engine''s own form';
+COMMENT ON COLUMN onyx.file_facts.interface IS 'What other files can see of its names';
+COMMENT ON COLUMN onyx.file_facts.body IS 'What resolves its references';
+COMMENT ON COLUMN onyx.file_facts.dependencies IS 'What its resolution looked up elsewhere; NULL: not resolved yet';
+COMMENT ON COLUMN onyx.file_facts.unresolved IS 'References without an edge; see onyx.references_unresolved';
+-- Compressing costs more than it saves: the numbers in them are small already.
+ALTER TABLE onyx.file_facts ALTER interface SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL,
+    ALTER dependencies SET STORAGE EXTERNAL, ALTER unresolved SET STORAGE EXTERNAL;
+
+CREATE FUNCTION onyx.decode_unresolved(unresolved bytea)
+RETURNS TABLE (ordinal integer, kind text, name text, target text, line integer, col integer, reason text)
+AS 'MODULE_PATHNAME', 'decode_unresolved_wrapper' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 100 COST 100;
+COMMENT ON FUNCTION onyx.decode_unresolved(bytea) IS 'Rows of file_facts.unresolved';
+
+CREATE VIEW onyx.references_unresolved WITH (security_invoker) AS
+    SELECT f.repo_id, x.file_id, n.id AS source_id, r.kind, r.name, r.target, r.line, r.col, r.reason
+    FROM onyx.file_facts x
+    JOIN onyx.files f ON f.id = x.file_id
+    CROSS JOIN LATERAL onyx.decode_unresolved(x.unresolved) r
+    LEFT JOIN onyx.nodes n ON n.file_id = x.file_id
+        AND (n.ordinal = r.ordinal OR r.ordinal IS NULL AND n.ordinal IS NULL);
+COMMENT ON VIEW onyx.references_unresolved IS 'References in source code that no edge stands for, and why';
 COMMENT ON COLUMN onyx.references_unresolved.source_id IS 'Node the reference is in';
 COMMENT ON COLUMN onyx.references_unresolved.kind IS 'Kind the edge would have';
 COMMENT ON COLUMN onyx.references_unresolved.name IS 'Name as it is written';
 COMMENT ON COLUMN onyx.references_unresolved.target IS 'What it names, when that is known, such as os.path.join';
 COMMENT ON COLUMN onyx.references_unresolved.line IS 'Line, from 1';
 COMMENT ON COLUMN onyx.references_unresolved.col IS 'Column, from 1, in bytes';
-CREATE INDEX references_unresolved_file_id ON onyx.references_unresolved (file_id);
-CREATE INDEX references_unresolved_source_id ON onyx.references_unresolved (source_id);
-CREATE INDEX references_unresolved_name ON onyx.references_unresolved (name);
+COMMENT ON COLUMN onyx.references_unresolved.reason IS
+    'external: outside all that was ingested; builtin: the language''s own; dynamic: only running tells; ambiguous: one of several; unresolved: not found';
+
+CREATE FUNCTION onyx.verify(repo text)
+RETURNS TABLE (
+    difference text, file_id bigint, source_id bigint, target_id bigint, kind text, line integer,
+    col integer, resolution text)
+AS 'MODULE_PATHNAME', 'verify_wrapper' LANGUAGE c STABLE STRICT ROWS 1 COST 1000000
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.verify(text) IS
+    'Differences between a repository''s edges and those of a clean resolution of all its files: missing, surplus; no rows when they are equal';
 
 CREATE VIEW onyx.edges WITH (security_invoker) AS
     SELECT -n.id AS id, n.repo_id, n.file_id, n.parent_id AS source_id, n.id AS target_id,
@@ -78,4 +105,4 @@ COMMENT ON COLUMN onyx.edges.kind IS 'contains: source_id is the parent of targe
 
 SELECT pg_catalog.pg_extension_config_dump('onyx.links', '');
 SELECT pg_catalog.pg_extension_config_dump('onyx.links_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('onyx.references_unresolved', '');
+SELECT pg_catalog.pg_extension_config_dump('onyx.file_facts', '');

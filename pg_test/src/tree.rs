@@ -85,6 +85,40 @@ impl Tree {
         fs::rename(&from, &to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
     }
 
+    /// Moves all of another tree below a path of this one.
+    ///
+    /// # Panics
+    /// When the operating system refuses.
+    pub fn rename_in(&self, other: &Self, to: &str) {
+        for path in other.files() {
+            let content = fs::read(other.path(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+            self.write(&format!("{to}/{path}"), content);
+            other.remove(&path);
+        }
+    }
+
+    /// Paths of all its files, sorted.
+    ///
+    /// # Panics
+    /// When the operating system refuses.
+    pub fn files(&self) -> Vec<String> {
+        let root = self.directory.path();
+        let (mut open, mut found) = (vec![root.to_path_buf()], Vec::new());
+        while let Some(directory) = open.pop() {
+            let entries = fs::read_dir(&directory);
+            for entry in entries.unwrap_or_else(|e| panic!("{}: {e}", directory.display())) {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if let Ok(below) = path.strip_prefix(root) {
+                    found.push(below.to_string_lossy().into_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// Copies the files of another directory whose names end as given, up to a number of bytes.
     /// Returns how many files there are.
     ///

@@ -2,11 +2,12 @@
 //! sequential scan.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use onyx_pg_test::nearest::{
     assert_complete, assert_ordered, distances, nearest, random_table, recall,
 };
-use onyx_pg_test::{Cluster, Config, Sql};
+use onyx_pg_test::{Cluster, Config, Sql, eventually};
 
 /// One server for all tests of this file, a database each. None of them breaks it.
 fn cluster() -> &'static Cluster {
@@ -140,6 +141,12 @@ fn rows_in_reused_places_are_found_where_they_are_now() {
         let dead: Vec<String> =
             client.column("SELECT ctid::text FROM t WHERE id % 3 = 0 ORDER BY 1");
         client.run("DELETE FROM t WHERE id % 3 = 0");
+        // Maintenance looks at an index just built; what its transaction might see cannot be vacuumed.
+        eventually("maintenance to end", Duration::from_secs(20), || {
+            let busy = "SELECT count(*) FROM pg_stat_activity
+                        WHERE backend_type = 'onyx maintenance' AND datname = current_database()";
+            (client.one::<i64>(busy) == 0).then_some(())
+        });
         client.run("VACUUM t");
         client.run(&format!(
             "SELECT setseed(0.{round}5);
@@ -546,6 +553,32 @@ fn dropped_and_rebuilt_generations_leave_the_store() {
     builder.run("COMMIT");
     assert_eq!(client.one::<i64>("SELECT onyx.sweep()"), 0);
     assert_complete(&mut builder, "u", "u_v");
+}
+
+#[test]
+fn what_is_dropped_leaves_the_store_soon_after_its_commit() {
+    let cluster = Cluster::start(Config::new().set("onyx.maintenance_naptime", "1h"));
+    let mut client = cluster.connect();
+    client.run("CREATE EXTENSION onyx CASCADE");
+    cluster.wait_for_engine();
+    random_table(&mut client, "t", 3, 200, 0.24);
+    let wait_for = |client: &mut postgres::Client, count: i64, what: &str| {
+        eventually(what, Duration::from_secs(20), || {
+            (client.one::<i64>("SELECT generations FROM onyx.stat_engine") == count).then_some(())
+        });
+    };
+    // One is that of onyx.nodes.
+    client.run("CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)");
+    wait_for(&mut client, 2, "a new index");
+    client.run("REINDEX INDEX t_v");
+    client.run("REINDEX INDEX CONCURRENTLY t_v");
+    wait_for(&mut client, 2, "what rebuilds replaced to go");
+    client.run("BEGIN; REINDEX INDEX t_v; ROLLBACK");
+    wait_for(&mut client, 2, "what was undone to go");
+    client.run("BEGIN; DROP TABLE t; ROLLBACK");
+    assert_complete(&mut client, "t", "t_v");
+    client.run("DROP TABLE t");
+    wait_for(&mut client, 1, "a dropped table's index to go");
 }
 
 #[test]

@@ -189,6 +189,31 @@ fn both_indexes_are_used_on_a_repository_of_some_size() {
 }
 
 #[test]
+fn lexemes_are_what_full_text_search_makes_of_the_text() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let tree = Tree::new();
+    tree.copy_from(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../src"), &[".rs"], 1_500_000);
+    let many = "again ".repeat(300) + &"filler the of ".repeat(6_000);
+    tree.write(
+        "odd.py",
+        format!("def f():\n    \"\"\"Größe ½ x² Ünïcode 日本語 running runs 1e5 v2 {many}\"\"\"\n")
+            .as_bytes(),
+    );
+    client.run(&format!("SELECT * FROM onyx.ingest_directory('onyx', '{}')", tree.root()));
+    let searched: i64 = client.one("SELECT count(*) FROM onyx.nodes WHERE lexemes IS NOT NULL");
+    assert!(searched >= 1_000, "{searched} searched nodes");
+    let naive = "pg_catalog.to_tsvector('onyx.code', onyx.words(search_text))";
+    assert_eq!(
+        client.text(&format!(
+            "SELECT coalesce(string_agg(concat(qualified_name, ': ', lexemes, ' not ', {naive}), E'\\n'), '')
+             FROM onyx.nodes WHERE lexemes IS DISTINCT FROM {naive}"
+        )),
+        ""
+    );
+}
+
+#[test]
 fn without_the_engine_search_answers_by_words_and_says_so() {
     let (cluster, _tree) = shop();
     let (mut client, notices) = cluster.connect_hearing("postgres");

@@ -15,6 +15,8 @@ pub enum Phase {
     Ingesting,
     /// Removing what is gone.
     Cleaning,
+    /// Finding what references mean, and writing edges.
+    Resolving,
     /// Waiting for embeddings.
     Embedding,
 }
@@ -25,6 +27,7 @@ impl Phase {
         match self {
             Self::Ingesting => "ingesting",
             Self::Cleaning => "removing deleted files",
+            Self::Resolving => "resolving references",
             Self::Embedding => "waiting for embeddings",
         }
     }

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use onyx_protocol::index::{Entry, EntryValue, GenerationId};
+use onyx_protocol::index::{Entry, EntryValue, GenerationId, Lsn};
 use onyx_protocol::message::{RequestBody, Response};
 use pgrx::prelude::*;
 
@@ -28,6 +28,8 @@ struct Batch {
     bytes: usize,
     /// Entries were sent that may not be on disk yet.
     unsynced: bool,
+    /// Highest stamp of what was sent.
+    stamp: Lsn,
     /// Texts were sent, whose embeddings the commit may have to wait for.
     texts: bool,
 }
@@ -55,6 +57,7 @@ pub fn push(generation: GenerationId, index: pg_sys::Oid, entry: Entry) {
             entries: Vec::new(),
             bytes: 0,
             unsynced: false,
+            stamp: 0,
             texts: false,
         });
         batch.bytes += match &entry.value {
@@ -84,31 +87,37 @@ pub fn flush(generation: GenerationId) {
         batch.unsynced = true;
         Some((batch.index, entries))
     });
-    if let Some((index, entries)) = taken
-        && let Err(error) = send(generation, entries, false)
-    {
-        fail(generation, index, error);
+    let Some((index, entries)) = taken else { return };
+    match send(generation, entries, false) {
+        Ok(stamp) => BATCHES.with_borrow_mut(|batches| {
+            if let Some(batch) = batches.get_mut(&generation) {
+                batch.stamp = batch.stamp.max(stamp);
+            }
+        }),
+        Err(error) => fail(generation, index, error),
     }
 }
 
+/// Returns the entries' stamp.
 fn send(
     generation: GenerationId,
     entries: Vec<(pg_sys::SubTransactionId, Entry)>,
     durable: bool,
-) -> Result<(), Error> {
+) -> Result<Lsn, Error> {
+    // The position now is behind every row of the batch and before the commit record: what
+    // recovery ends before, it discards with the transaction.
+    let stamp = access_method::current_lsn();
     let request = RequestBody::IndexInsert {
         generation,
-        // The position now is behind every row of the batch and before the commit record: what
-        // recovery ends before, it discards with the transaction.
-        stamp: access_method::current_lsn(),
+        stamp,
         durable,
         entries: entries.into_iter().map(|(_, entry)| entry).collect(),
     };
     match client::call(request.clone()) {
         // Taking a batch twice has no effect, so a connection that was lost with the engine may be
         // tried once more on its successor.
-        Err(Error::ConnectionLost { .. }) => client::call(request).map(|_| ()),
-        answer => answer.map(|_| ()),
+        Err(Error::ConnectionLost { .. }) => client::call(request).map(|_| stamp),
+        answer => answer.map(|_| stamp),
     }
 }
 
@@ -137,18 +146,33 @@ fn before_commit() {
         let done = if !batch.entries.is_empty() {
             send(generation, batch.entries, true)
         } else if batch.unsynced {
-            client::call(RequestBody::IndexSync { generations: vec![generation] }).map(|_| ())
+            client::call(RequestBody::IndexSync { generations: vec![generation] }).map(|_| 0)
         } else {
-            Ok(())
+            continue;
         };
         match done {
-            Ok(()) if batch.texts => texts.push(generation),
-            Ok(()) => {}
+            Ok(stamp) => {
+                note_insert(generation, batch.index, stamp.max(batch.stamp));
+                if batch.texts {
+                    texts.push(generation);
+                }
+            }
             Err(error) => fail(generation, batch.index, error),
         }
     }
     if guc::EMBED_AT_COMMIT.get() == guc::EmbedAtCommit::Wait && !texts.is_empty() {
         wait_for_embeddings(&texts).or_raise();
+    }
+}
+
+fn note_insert(generation: GenerationId, index: pg_sys::Oid, stamp: Lsn) {
+    // SAFETY: as in `fail`.
+    unsafe {
+        let relation = pg_sys::try_relation_open(index, pg_sys::RowExclusiveLock as i32);
+        if !relation.is_null() {
+            access_method::note_insert(relation, generation, stamp).or_raise();
+            pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        }
     }
 }
 
@@ -175,8 +199,10 @@ unsafe extern "C-unwind" fn at_xact(
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE | XACT_EVENT_PARALLEL_PRE_COMMIT => {
             before_commit();
         }
+        XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => access_method::at_end_of_transaction(),
         XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT => {
             BATCHES.take();
+            access_method::at_end_of_transaction();
         }
         _ => {}
     }

@@ -3,7 +3,9 @@
 //!
 //! ```text
 //! server -> walk -> parse
+//!        -> resolve
 //!        -> embed
+//!        -> resolve
 //!        -> index -> store
 //! ```
 //!
@@ -12,6 +14,7 @@
 pub mod embed;
 pub mod index;
 pub mod parse;
+pub mod resolve;
 pub mod server;
 pub mod store;
 pub mod walk;

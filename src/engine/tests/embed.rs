@@ -73,7 +73,7 @@ fn vectors_agree_with_python() {
 
 #[test]
 fn a_vector_does_not_depend_on_other_texts_threads_or_order() {
-    let texts = real_texts(24);
+    let texts = real_texts(120);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let model = load(&minilm()).unwrap();
     let together = model.embed(&texts, &never).unwrap();
@@ -90,6 +90,17 @@ fn a_vector_does_not_depend_on_other_texts_threads_or_order() {
         assert_eq!(expected, &backwards.values[j * d..(j + 1) * d]);
         assert_eq!(expected, one_thread.embed(&[text], &never).unwrap().values);
     }
+}
+
+#[test]
+fn only_a_model_that_company_does_not_change_runs_batches() {
+    assert!(load(&minilm()).unwrap().batches());
+    let directory = tempfile::tempdir().unwrap();
+    assert!(load(&tiny(directory.path(), &Onnx::tokens(), 2)).unwrap().batches());
+    let swayed = load(&tiny(directory.path(), &Onnx::swayed(), 1)).unwrap();
+    assert!(!swayed.batches());
+    // "a b" is [CLS]=2 a=4 b=5 [SEP]=3.
+    assert_eq!(swayed.embed(&["a b", "a", ""], &never).unwrap().values, [56.0, 27.0, 10.0]);
 }
 
 #[test]
@@ -329,11 +340,11 @@ fn a_cancelled_call_ends_soon_and_keeps_what_was_done() {
     let embedder = embedder(&cache);
     let texts: Vec<String> = (0..200).map(|n| format!("text number {n}")).collect();
     let asked = AtomicUsize::new(0);
-    let cancel = || asked.fetch_add(1, Ordering::Relaxed) >= 50;
+    let cancel = || asked.fetch_add(1, Ordering::Relaxed) >= 8;
     let error = err(embedder.embed(&minilm(), &texts, Priority::Background, &cancel));
     assert_eq!(error.kind, ErrorKind::Canceled);
     let kept = cache.len();
-    assert!((16..=50).contains(&kept), "{kept}");
+    assert!((64..200).contains(&kept), "{kept}");
     assert_eq!(embedder.stats()[0].last_error, "");
     assert_eq!(embed(&embedder, &minilm(), &texts).len(), 200 * 384);
     assert_eq!(embedder.stats()[0].embedded, 200);
@@ -345,7 +356,9 @@ fn an_interactive_text_does_not_wait_for_a_background_call() {
     let embedder = embedder(&cache);
     let spec = minilm();
     embedder.model(&spec).unwrap();
-    let texts: Vec<String> = (0..400).map(|n| format!("background text number {n}")).collect();
+    let words =
+        "of those that fill a batch with few texts, so that there are many batches ".repeat(4);
+    let texts: Vec<String> = (0..400).map(|n| format!("background text {n} {words}")).collect();
     let (begun, stop) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let background = scope.spawn(|| {
@@ -361,10 +374,10 @@ fn an_interactive_text_does_not_wait_for_a_background_call() {
         for n in 0..8 {
             let before = begun.load(Ordering::Relaxed);
             embed(&embedder, &spec, &[format!("query {n}")]);
-            // The one that ran, the one that then waits, and what passes before and after the
-            // call; a cancelled check and a look-up a chunk are counted as texts too.
+            // The batch that ran, the one that then waits, and what passes before and after the
+            // call; a look-up a chunk is counted too.
             let passed = begun.load(Ordering::Relaxed) - before;
-            assert!(passed <= 12, "{passed} background texts while one query ran");
+            assert!(passed <= 12, "{passed} checks of the background call while one query ran");
         }
         stop.store(1, Ordering::Relaxed);
         assert_eq!(background.join().unwrap().unwrap_err().kind, ErrorKind::Canceled);

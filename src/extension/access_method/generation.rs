@@ -8,6 +8,7 @@ use onyx_protocol::index::{
 use onyx_protocol::message::{RequestBody, Response};
 use pgrx::prelude::*;
 
+use super::garbage;
 use super::metapage::{self, Metapage};
 use super::opclass::Kind;
 use super::options::Options;
@@ -91,6 +92,7 @@ pub unsafe fn create(
         m: options.m,
         ef_construction: options.ef_construction,
     };
+    garbage::expect();
     client::call_patiently(RequestBody::IndexCreate(header.clone()))?;
     let page = Metapage {
         generation: Some(header.id),
@@ -99,6 +101,7 @@ pub unsafe fn create(
         relfilenumber: header.relfilenumber,
         dimensions: header.dimensions,
         vacuum_lsn: 0,
+        insert_lsn: 0,
         model: match &header.content {
             Content::Texts(spec) => spec.name.clone(),
             Content::Vectors => String::new(),
@@ -121,6 +124,7 @@ pub unsafe fn stale_page(index: pg_sys::Relation, dimensions: u32) -> Metapage {
         relfilenumber: locator.relNumber.into(),
         dimensions,
         vacuum_lsn: 0,
+        insert_lsn: 0,
         model: String::new(),
     }
 }
@@ -159,6 +163,11 @@ pub unsafe fn usable(index: pg_sys::Relation) -> Result<(GenerationId, Metapage)
         GenerationState::Ready if status.vacuum_lsn < page.vacuum_lsn => Err(Unusable::rebuild(
             "stale",
             "the store's generation is older than the index's last vacuum",
+        )),
+        // The page was read before the engine was asked, so a commit in between does not matter.
+        GenerationState::Ready if status.durable_lsn < page.insert_lsn => Err(Unusable::rebuild(
+            "stale",
+            "the store's generation is older than the index's last insert",
         )),
         GenerationState::Ready => Ok((id, page)),
         GenerationState::Loading => {
@@ -206,6 +215,28 @@ pub unsafe fn mark_stale(index: pg_sys::Relation, why: Error) -> Result<(), Erro
         }
     }
     Ok(())
+}
+
+/// Remembers in an index's page that entries up to a stamp are in the store, WAL-logged before the
+/// commit record of their transaction: an older store put back lacks them and is recognised.
+///
+/// # Safety
+/// `index` is an open index of `onyx_hnsw`.
+pub unsafe fn note_insert(
+    index: pg_sys::Relation,
+    id: GenerationId,
+    stamp: u64,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        metapage::update(index, |page| {
+            let newer = page.generation == Some(id) && page.insert_lsn < stamp;
+            if newer {
+                page.insert_lsn = stamp;
+            }
+            newer
+        })
+    }
 }
 
 /// A row of `onyx.stat_index`.

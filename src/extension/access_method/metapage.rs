@@ -5,14 +5,15 @@
 //! ```text
 //! offset  size  field
 //!      0     4  magic 0x584e4f01
-//!      4     4  format version, 1
+//!      4     4  format version, 2
 //!      8    16  generation id; all zero: no generation was made yet (unlogged init fork)
 //!     24     4  flags: bit 0 stale
 //!     28     4  database OID at build
 //!     32     4  relfilenumber at build
 //!     36     4  dimensions
 //!     40     8  WAL position of the last vacuum
-//!     48    64  name of the model of a text index, NUL-padded; else zero
+//!     48     8  highest stamp of the entries of committed transactions
+//!     56    64  name of the model of a text index, NUL-padded; else zero
 //! ```
 
 use onyx_protocol::index::GenerationId;
@@ -21,9 +22,9 @@ use pgrx::prelude::*;
 use crate::error::Error;
 
 const MAGIC: u32 = 0x584e_4f01;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const STALE: u32 = 1;
-const CONTENT_BYTES: usize = 112;
+const CONTENT_BYTES: usize = 120;
 const MODEL_BYTES: usize = 64;
 const HEADER_BYTES: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
 
@@ -43,6 +44,9 @@ pub struct Metapage {
     pub dimensions: u32,
     /// WAL position of the last vacuum.
     pub vacuum_lsn: u64,
+    /// Highest stamp of the entries of committed transactions: a store whose generation does not reach
+    /// it is an older one. Written behind the entries and before the commit record.
+    pub insert_lsn: u64,
     /// Name of a text index's model; empty otherwise.
     pub model: String,
 }
@@ -61,7 +65,8 @@ impl Metapage {
         put(32, &self.relfilenumber.to_le_bytes());
         put(36, &self.dimensions.to_le_bytes());
         put(40, &self.vacuum_lsn.to_le_bytes());
-        put(48, &self.model.as_bytes()[..self.model.len().min(MODEL_BYTES)]);
+        put(48, &self.insert_lsn.to_le_bytes());
+        put(56, &self.model.as_bytes()[..self.model.len().min(MODEL_BYTES)]);
         out
     }
 
@@ -76,16 +81,20 @@ impl Metapage {
         }
         let mut id = [0; 16];
         id.copy_from_slice(&bytes[8..24]);
-        let mut lsn = [0; 8];
-        lsn.copy_from_slice(&bytes[40..48]);
-        let model = bytes[48..].split(|b| *b == 0).next().unwrap_or_default();
+        let u64_at = |offset: usize| {
+            let mut b = [0; 8];
+            b.copy_from_slice(&bytes[offset..offset + 8]);
+            u64::from_le_bytes(b)
+        };
+        let model = bytes[56..].split(|b| *b == 0).next().unwrap_or_default();
         Some(Self {
             generation: (id != [0; 16]).then_some(GenerationId(id)),
             stale: u32_at(24) & STALE != 0,
             database: u32_at(28),
             relfilenumber: u32_at(32),
             dimensions: u32_at(36),
-            vacuum_lsn: u64::from_le_bytes(lsn),
+            vacuum_lsn: u64_at(40),
+            insert_lsn: u64_at(48),
             model: String::from_utf8_lossy(model).into_owned(),
         })
     }

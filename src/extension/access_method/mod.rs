@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod cost;
 mod exact;
+mod garbage;
 mod generation;
 mod insert;
 pub mod metapage;
@@ -21,12 +22,14 @@ use pgrx::prelude::*;
 
 pub use build::current_lsn;
 pub use check::is_ours;
-pub use generation::{mark_stale, status_rows, why_unusable};
+pub use garbage::at_end_of_transaction;
+pub use generation::{mark_stale, note_insert, status_rows, why_unusable};
 
 /// Registers options and hooks.
 pub fn init() {
     options::init();
     planner::init();
+    garbage::init();
 }
 
 /// Strategy number of the distance operator, the only strategy.

@@ -29,6 +29,15 @@ fn protocol(error: impl ToString) -> Error {
     Error::Protocol { detail: format!("{}.", error.to_string()) }
 }
 
+/// An engine checks this first; one that does not is of a version that is not known.
+fn another_version(engine: &str) -> WireError {
+    WireError::new(
+        onyx_protocol::ErrorKind::VersionMismatch,
+        format!("the engine has version {engine}, the extension {VERSION}"),
+    )
+    .hint("Install both of the same version and restart the server.")
+}
+
 impl Connection {
     /// Connects and shakes hands.
     pub fn open() -> Result<Self, Error> {
@@ -48,7 +57,10 @@ impl Connection {
         let (header, payload) = connection.receive()?;
         match header.kind {
             FrameKind::Welcome => {
-                decode::<Welcome>(&payload)?;
+                let welcome: Welcome = decode(&payload)?;
+                if welcome.version != VERSION {
+                    return Err(Error::Engine(another_version(&welcome.version)));
+                }
                 Ok(connection)
             }
             FrameKind::Error => Err(Error::Engine(decode::<WireError>(&payload)?)),

@@ -5,21 +5,21 @@
 
 use std::collections::HashMap;
 
-use onyx_protocol::facts::Definition;
 use onyx_protocol::ingest::{Notice, ParsedFile};
 use pgrx::prelude::*;
 
+use super::edges::Edges;
+use super::nodes::{self, Node, Old, OldKey};
 use super::places::{NewPlace, Places};
 use super::rows::{self, Known};
+use super::summary::Summary;
 use crate::error::Error;
-use crate::search::split_words;
+use crate::search::Lexicon;
 
 /// Definitions written at once.
 const BATCH_NODES: usize = 4_000;
 /// Node ids taken from the sequence at once.
 const ID_BLOCK: usize = 2_000;
-/// Between the elements of a text array on its way to SQL; cannot occur in source that is kept.
-const UNIT_SEPARATOR: &str = "\u{1f}";
 
 /// Collects parsed files and writes them.
 pub struct Writer {
@@ -34,39 +34,9 @@ pub struct Writer {
     renewed: Vec<String>,
     ids: Vec<i64>,
     written: u64,
+    lexicon: Lexicon,
+    edges: Edges,
 }
-
-/// A node as it has to be.
-struct Node<'a> {
-    id: i64,
-    file: Option<i64>,
-    parent: Option<i64>,
-    kind: &'a str,
-    name: String,
-    qualified_name: String,
-    language: Option<&'a str>,
-    definition: Option<&'a Definition>,
-    /// Number of the definition in its file.
-    ordinal: Option<i32>,
-    span: Option<(i32, i32, i32, i32)>,
-    doc: &'a str,
-    search_text: Option<&'a str>,
-}
-
-/// A node as it was.
-struct Old {
-    id: i64,
-    span: (i32, i32, i32, i32),
-    hash: Option<Vec<u8>>,
-    doc: String,
-    search_text: Option<String>,
-    visibility: Option<String>,
-    parent: Option<i64>,
-    ordinal: Option<i32>,
-    used: bool,
-}
-
-type OldKey = (i64, String, String);
 
 impl Writer {
     /// A writer into a repository whose files are known.
@@ -82,6 +52,8 @@ impl Writer {
             renewed: Vec::new(),
             ids: Vec::new(),
             written: 0,
+            lexicon: Lexicon::default(),
+            edges: Edges::new(repo),
         })
     }
 
@@ -107,13 +79,21 @@ impl Writer {
         self.notices.push((path.into(), notice));
     }
 
-    /// Writes the rest. `whole`: the files taken are all of the repository, so that an earlier skip
-    /// of a file that is not there any more is void. Returns the number of nodes written.
-    pub fn finish(mut self, whole: bool) -> Result<u64, Error> {
+    /// Removes files that are gone; returns how many there were.
+    pub fn remove(&mut self, paths: &[String]) -> Result<u64, Error> {
+        let known = paths.iter().filter_map(|path| self.known.get(path).map(|known| known.id));
+        self.edges.remember(&known.collect::<Vec<_>>())?;
+        rows::remove(self.repo, paths)
+    }
+
+    /// Writes the rest of the nodes. `whole`: the files taken are all of the repository, so that an
+    /// earlier skip of a file that is not there any more is void. Returns what is left: the edges.
+    pub fn finish(mut self, whole: bool, summary: &mut Summary) -> Result<Edges, Error> {
         self.write()?;
         self.write_notices(whole)?;
         rows::remove_empty_directories(self.repo)?;
-        Ok(self.written)
+        summary.nodes = self.written;
+        Ok(self.edges)
     }
 
     fn next_id(&mut self) -> Result<i64, Error> {
@@ -137,18 +117,20 @@ impl Writer {
         if files.is_empty() {
             return Ok(());
         }
-        let ids = self.write_files(&files)?;
         let existing: Vec<i64> =
             files.iter().filter_map(|f| self.known.get(&f.path).map(|known| known.id)).collect();
-        let mut old = load_old(&existing)?;
+        self.edges.remember(&existing)?;
+        let ids = self.write_files(&files)?;
+        self.edges.keep(&ids, &files)?;
+        let mut old = nodes::load(&existing)?;
         let mut inserts = Vec::new();
         let mut updates = Vec::new();
         for (file, file_id) in files.iter().zip(ids) {
             self.nodes_of(file, file_id, &mut old, &mut inserts, &mut updates)?;
         }
         self.written += (inserts.len() + updates.len()) as u64;
-        insert(self.repo, &inserts)?;
-        update(&updates)?;
+        nodes::insert(self.repo, &inserts, &mut self.lexicon)?;
+        nodes::update(&updates, &mut self.lexicon)?;
         let gone: Vec<i64> =
             old.into_values().flatten().filter(|o| !o.used).map(|o| o.id).collect();
         if !gone.is_empty() {
@@ -352,157 +334,4 @@ impl Writer {
         )?;
         Ok(())
     }
-}
-
-impl Node<'_> {
-    fn equals(&self, old: &Old) -> bool {
-        self.span == Some(old.span)
-            && self.parent == old.parent
-            && self.ordinal == old.ordinal
-            && self.doc == old.doc
-            && self.search_text == old.search_text.as_deref()
-            // Of an enum's member, say, it is the enum's: its own bytes do not tell.
-            && self.definition.map(|d| d.visibility.as_str()) == old.visibility.as_deref()
-            && self.definition.map(|d| d.hash.as_slice()) == old.hash.as_deref()
-    }
-}
-
-/// The nodes of files that are written again.
-fn load_old(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
-    let mut old: HashMap<OldKey, Vec<Old>> = HashMap::new();
-    if files.is_empty() {
-        return Ok(old);
-    }
-    Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT id, file_id, kind, qualified_name, start_byte, end_byte, start_line, end_line,
-                    content_hash, doc, search_text, parent_id, visibility,
-                    ordinal
-             FROM onyx.nodes WHERE file_id = ANY ($1) ORDER BY file_id, start_byte, id",
-            None,
-            &[files.to_vec().into()],
-        )?;
-        for row in rows {
-            let number = |i| row.get::<i32>(i).map(Option::unwrap_or_default);
-            let key = (
-                row.get::<i64>(2)?.unwrap_or_default(),
-                row.get::<String>(3)?.unwrap_or_default(),
-                row.get::<String>(4)?.unwrap_or_default(),
-            );
-            old.entry(key).or_default().push(Old {
-                id: row.get::<i64>(1)?.unwrap_or_default(),
-                span: (number(5)?, number(6)?, number(7)?, number(8)?),
-                hash: row.get::<Vec<u8>>(9)?,
-                doc: row.get::<String>(10)?.unwrap_or_default(),
-                search_text: row.get::<String>(11)?,
-                parent: row.get::<i64>(12)?,
-                visibility: row.get::<String>(13)?,
-                ordinal: row.get::<i32>(14)?,
-                used: false,
-            });
-        }
-        Ok(old)
-    })
-}
-
-/// The columns of nodes as arrays, for one statement over all of them.
-fn arrays<'a>(nodes: &'a [Node<'_>]) -> Vec<pgrx::datum::DatumWithOid<'a>> {
-    fn column<'a, T, U>(nodes: &'a [Node<'_>], f: impl Fn(&'a Node<'_>) -> U) -> T
-    where
-        T: FromIterator<U>,
-    {
-        nodes.iter().map(f).collect()
-    }
-    let ids: Vec<i64> = column(nodes, |n| n.id);
-    let files: Vec<Option<i64>> = column(nodes, |n| n.file);
-    let parents: Vec<Option<i64>> = column(nodes, |n| n.parent);
-    let kinds: Vec<&str> = column(nodes, |n| n.kind);
-    let names: Vec<&str> = column(nodes, |n| n.name.as_str());
-    let qualified: Vec<&str> = column(nodes, |n| n.qualified_name.as_str());
-    let languages: Vec<Option<&str>> = column(nodes, |n| n.language);
-    let visibilities: Vec<Option<&str>> =
-        column(nodes, |n| n.definition.map(|d| d.visibility.as_str()));
-    let signatures: Vec<&str> =
-        column(nodes, |n| n.definition.map_or("", |d| d.signature.as_str()));
-    let docs: Vec<&str> = column(nodes, |n| n.doc);
-    let attributes: Vec<String> = column(nodes, |n| {
-        n.definition.map(|d| d.attributes.join(UNIT_SEPARATOR)).unwrap_or_default()
-    });
-    let start_bytes: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.0));
-    let end_bytes: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.1));
-    let start_lines: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.2));
-    let end_lines: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.3));
-    let hashes: Vec<Option<&[u8]>> = column(nodes, |n| n.definition.map(|d| d.hash.as_slice()));
-    let ordinals: Vec<Option<i32>> = column(nodes, |n| n.ordinal);
-    let texts: Vec<Option<&str>> = column(nodes, |n| n.search_text);
-    let words: Vec<Option<String>> = column(nodes, |n| n.search_text.map(split_words));
-    vec![
-        ids.into(),
-        files.into(),
-        parents.into(),
-        kinds.into(),
-        names.into(),
-        qualified.into(),
-        languages.into(),
-        visibilities.into(),
-        signatures.into(),
-        docs.into(),
-        attributes.into(),
-        start_bytes.into(),
-        end_bytes.into(),
-        start_lines.into(),
-        end_lines.into(),
-        hashes.into(),
-        texts.into(),
-        words.into(),
-        ordinals.into(),
-    ]
-}
-
-// With several arguments the parser makes `unnest` mean pg_catalog.unnest, whatever the search path.
-const UNNEST: &str = "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
-    $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-    $12::int[], $13::int[], $14::int[], $15::int[], $16::bytea[], $17::text[], $18::text[],
-    $19::int[])
-    t (id, file_id, parent_id, kind, name, qualified_name, language, visibility, signature, doc,
-       attributes, start_byte, end_byte, start_line, end_line, content_hash, search_text, words,
-       ordinal)";
-
-fn insert(repo: i64, nodes: &[Node<'_>]) -> Result<(), Error> {
-    if nodes.is_empty() {
-        return Ok(());
-    }
-    let query = format!(
-        "INSERT INTO onyx.nodes
-             (id, repo_id, file_id, parent_id, kind, name, qualified_name, language, visibility,
-              signature, doc, attributes, start_byte, end_byte, start_line, end_line, content_hash,
-              search_text, lexemes, ordinal)
-         SELECT id, $20, file_id, parent_id, kind, name, qualified_name, language, visibility,
-                signature, doc, pg_catalog.string_to_array(attributes, '{UNIT_SEPARATOR}'),
-                start_byte, end_byte, start_line, end_line, content_hash, search_text,
-                pg_catalog.to_tsvector('onyx.code', words), ordinal
-         FROM {UNNEST}"
-    );
-    let mut arguments = arrays(nodes);
-    arguments.push(repo.into());
-    Spi::run_with_args(&query, &arguments)?;
-    Ok(())
-}
-
-fn update(nodes: &[Node<'_>]) -> Result<(), Error> {
-    if nodes.is_empty() {
-        return Ok(());
-    }
-    let query = format!(
-        "UPDATE onyx.nodes n SET
-             file_id = t.file_id, parent_id = t.parent_id, name = t.name, language = t.language,
-             visibility = t.visibility, signature = t.signature, doc = t.doc,
-             attributes = pg_catalog.string_to_array(t.attributes, '{UNIT_SEPARATOR}'),
-             start_byte = t.start_byte, end_byte = t.end_byte, start_line = t.start_line,
-             end_line = t.end_line, content_hash = t.content_hash, search_text = t.search_text,
-             lexemes = pg_catalog.to_tsvector('onyx.code', t.words), ordinal = t.ordinal
-         FROM {UNNEST} WHERE n.id = t.id"
-    );
-    Spi::run_with_args(&query, &arrays(nodes))?;
-    Ok(())
 }

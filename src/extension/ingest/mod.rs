@@ -3,9 +3,13 @@
 //! The engine reads and parses; this side writes. Everything one call does is one transaction.
 
 mod batch;
+mod edges;
+mod links;
+mod nodes;
 mod places;
 mod rows;
 mod summary;
+mod verify;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -18,6 +22,7 @@ use crate::error::{Error, OrRaise};
 use crate::progress::{Phase, Progress};
 use crate::{client, model};
 use batch::Writer;
+use edges::Edges;
 use summary::Summary;
 
 /// Time between two NOTICEs of a long ingest.
@@ -37,6 +42,7 @@ fn ingest_directory(
         name!(files_changed, i64),
         name!(files_removed, i64),
         name!(nodes, i64),
+        name!(edges, i64),
         name!(bytes, i64),
         name!(skipped, pgrx::JsonB),
         name!(seconds, pgrx::JsonB),
@@ -64,6 +70,7 @@ fn ingest_file(
         name!(files_changed, i64),
         name!(files_removed, i64),
         name!(nodes, i64),
+        name!(edges, i64),
         name!(bytes, i64),
         name!(skipped, pgrx::JsonB),
         name!(seconds, pgrx::JsonB),
@@ -130,13 +137,14 @@ fn file(repo: &str, path: &str, content: &[u8], language: Option<&str>) -> Resul
         Response::Skipped(notice) => {
             summary.skip(notice.reason);
             writer.skip(path, notice);
-            rows::remove(repo_id, &[path.to_string()])?;
+            writer.remove(&[path.to_string()])?;
         }
         _ => return Err(Error::Protocol { detail: "A parsed file was expected.".into() }),
     }
     let write = Instant::now();
-    summary.nodes = writer.finish(false)?;
+    let edges = writer.finish(false, &mut summary)?;
     summary.seconds.write = write.elapsed();
+    write_edges(edges, &mut summary)?;
     summary.seconds.total = begun.elapsed();
     Ok(summary)
 }
@@ -219,15 +227,24 @@ fn directory(
         .into_iter()
         .filter(|path| !walk.kept.iter().any(|kept| is_below(path, kept)))
         .collect();
-    summary.files_removed = rows::remove(repo_id, &gone)?;
-    summary.nodes = walk.writer.finish(true)?;
+    summary.files_removed = walk.writer.remove(&gone)?;
+    let edges = walk.writer.finish(true, &mut summary)?;
     summary.files = walked.files;
     summary.bytes = walked.bytes;
     summary.seconds.read = Duration::from_secs_f64(walked.read_seconds.max(0.0));
     summary.seconds.parse = Duration::from_secs_f64(walked.parse_seconds.max(0.0));
     summary.seconds.write = walk.writing + write.elapsed();
+    walk.progress.update(|slot| slot.phase = Phase::Resolving);
+    write_edges(edges, &mut summary)?;
     summary.seconds.total = begun.elapsed();
     Ok(summary)
+}
+
+fn write_edges(edges: Edges, summary: &mut Summary) -> Result<(), Error> {
+    let begun = Instant::now();
+    summary.edges = edges.write()?.edges;
+    summary.seconds.resolve = begun.elapsed();
+    Ok(())
 }
 
 fn is_below(path: &str, kept: &str) -> bool {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use onyx_protocol::ingest::ContentHash;
 use pgrx::prelude::*;
 
+use super::edges::Edges;
 use crate::error::Error;
 
 /// A file the database has.
@@ -64,6 +65,8 @@ pub fn remove(repo: i64, paths: &[String]) -> Result<u64, Error> {
              DELETE FROM onyx.files WHERE repo_id = $1 AND path = ANY ($2) RETURNING id
          ), nodes AS (
              DELETE FROM onyx.nodes WHERE file_id IN (SELECT id FROM gone)
+         ), links AS (
+             DELETE FROM onyx.links WHERE file_id IN (SELECT id FROM gone)
          ), errors AS (
              DELETE FROM onyx.ingest_errors
              WHERE repo_id = $1 AND NOT skipped AND path = ANY ($2)
@@ -120,15 +123,18 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
             &[id.into()],
         )?;
         let files = Spi::get_one_with_args::<i64>(
-            "WITH repo AS (DELETE FROM onyx.repos WHERE id = $1)
+            "WITH links AS (DELETE FROM onyx.links WHERE repo_id = $1 AND origin = 'source'),
+                  repo AS (DELETE FROM onyx.repos WHERE id = $1)
              SELECT count(*) FROM onyx.files WHERE repo_id = $1",
             &[id.into()],
         )?;
         return Ok(files.unwrap_or_default());
     };
     let path = path.trim_end_matches('/');
-    let paths: Vec<String> =
-        known(id, None)?.into_keys().filter(|known| super::is_below(known, path)).collect();
+    let below = known(id, None)?.into_iter().filter(|(known, _)| super::is_below(known, path));
+    let (paths, files): (Vec<String>, Vec<i64>) = below.map(|(path, file)| (path, file.id)).unzip();
+    let mut edges = Edges::new(id);
+    edges.remember(&files)?;
     let removed = remove(id, &paths)?;
     Spi::run_with_args(
         "DELETE FROM onyx.ingest_errors
@@ -136,5 +142,6 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
         &[id.into(), path.into()],
     )?;
     remove_empty_directories(id)?;
+    edges.write()?;
     Ok(removed as i64)
 }

@@ -14,6 +14,8 @@ pub struct Seconds {
     pub parse: Duration,
     /// Writing rows.
     pub write: Duration,
+    /// Resolving references and writing edges.
+    pub resolve: Duration,
     /// From beginning to end.
     pub total: Duration,
 }
@@ -29,6 +31,8 @@ pub struct Summary {
     pub files_removed: u64,
     /// Nodes inserted or updated.
     pub nodes: u64,
+    /// Edges written, containment aside.
+    pub edges: u64,
     /// Bytes read.
     pub bytes: u64,
     /// Files left out, by reason.
@@ -44,12 +48,13 @@ impl Summary {
     }
 
     /// The SQL row.
-    pub fn into_row(self) -> (i64, i64, i64, i64, i64, pgrx::JsonB, pgrx::JsonB) {
+    pub fn into_row(self) -> (i64, i64, i64, i64, i64, i64, pgrx::JsonB, pgrx::JsonB) {
         let milliseconds = |d: Duration| (d.as_secs_f64() * 1000.0).round() / 1000.0;
         let seconds = serde_json::json!({
             "read": milliseconds(self.seconds.read),
             "parse": milliseconds(self.seconds.parse),
             "write": milliseconds(self.seconds.write),
+            "resolve": milliseconds(self.seconds.resolve),
             "total": milliseconds(self.seconds.total),
         });
         (
@@ -57,6 +62,7 @@ impl Summary {
             self.files_changed as i64,
             self.files_removed as i64,
             self.nodes as i64,
+            self.edges as i64,
             self.bytes as i64,
             pgrx::JsonB(serde_json::json!(self.skipped)),
             pgrx::JsonB(seconds),

@@ -1,6 +1,7 @@
 //! What `onyx.search` is made of: words, BM25, and whether the semantic half can answer.
 
 mod bm25;
+mod lexicon;
 mod words;
 
 use pgrx::prelude::*;
@@ -8,7 +9,7 @@ use pgrx::prelude::*;
 use crate::access_method;
 use crate::error::Error;
 
-pub use words::words as split_words;
+pub use lexicon::Lexicon;
 
 #[pg_extern(sql = false)]
 fn words(input: &str) -> String {

@@ -26,6 +26,9 @@ pub enum CodecError {
     /// Bytes are left over behind the value.
     #[error("{0} bytes follow the value")]
     Trailing(usize),
+    /// Bytes of another version of their format.
+    #[error("format version {0} is not known")]
+    Version(u8),
 }
 
 /// Encodes a value.

@@ -118,6 +118,10 @@ pub struct ParsedFile {
     pub facts: FileFacts,
     /// For each definition the text that is searched, or an empty string when it is not worth one.
     pub search_texts: Vec<String>,
+    /// What other files can see of its names: `code::Interface`, encoded.
+    pub interface: Vec<u8>,
+    /// What resolves its references: `code::Body`, encoded.
+    pub body: Vec<u8>,
     /// What was wrong with it.
     pub notices: Vec<Notice>,
 }

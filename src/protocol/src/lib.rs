@@ -3,6 +3,7 @@
 //! The only crate either side shares. It has no C or C++ below it and knows neither PostgreSQL nor
 //! RocksDB. `codec` is the one place that names bincode.
 
+pub mod code;
 pub mod codec;
 pub mod error;
 pub mod facts;
@@ -18,4 +19,4 @@ pub use error::{ErrorKind, WireError};
 
 /// Raised whenever a message, frame or fact changes shape. Both sides must agree exactly: they are
 /// installed together, so a difference means a half-finished upgrade.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;

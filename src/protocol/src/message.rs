@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::{ResolveFile, ResolvedFile};
 use crate::index::{
     Entry, GenerationHeader, GenerationId, GenerationStatus, HeapTid, Hit, Lsn, QueryValue,
 };
@@ -66,6 +67,30 @@ pub enum RequestBody {
     },
     /// Walk a directory. Items: `Item::Walk`. Answer: `Response::Walked`.
     Walk(WalkRequest),
+    /// Begin to resolve references; what this connection began before is forgotten. Answer:
+    /// `Response::Done`.
+    ResolveBegin,
+    /// Files as they were before a change: those that changed since or are gone. Answer:
+    /// `Response::Done`.
+    ResolveBefore {
+        /// Only identity and interface matter.
+        files: Vec<ResolveFile>,
+    },
+    /// Files as they are now, all of the repository's in any number of requests. Answer:
+    /// `Response::Done`.
+    ResolveAdd {
+        /// With numbers that are unique among them.
+        files: Vec<ResolveFile>,
+    },
+    /// Once all files are there: which have to be resolved. Answer: `Response::Planned`.
+    ResolvePlan,
+    /// Resolve files. Items: `Item::Resolved`, in the order asked. Answer: `Response::Done`.
+    ResolveFiles {
+        /// Numbers of files and their encoded `code::Body`s.
+        bodies: Vec<(u32, Vec<u8>)>,
+    },
+    /// Forget what `ResolveBegin` began. Answer: `Response::Done`.
+    ResolveEnd,
     /// Begin a generation. Durable when answered. Answer: `Response::Done`.
     IndexCreate(GenerationHeader),
     /// Add entries. `BUILD` entries go to a generation that is `Building`. Answer: `Response::Done`.
@@ -144,6 +169,8 @@ pub enum RequestBody {
 pub enum Item {
     /// Of `Walk`.
     Walk(Vec<WalkItem>),
+    /// Of `ResolveFiles`.
+    Resolved(Vec<ResolvedFile>),
     /// Of `IndexTids`.
     Tids(Vec<HeapTid>),
     /// Of `IndexFinish`.
@@ -177,6 +204,8 @@ pub enum Response {
     Skipped(Notice),
     /// Of `Walk`.
     Walked(WalkSummary),
+    /// Of `ResolvePlan`: numbers of files, in ascending order.
+    Planned(Vec<u32>),
     /// Of `IndexStatus`.
     Index(Vec<GenerationStatus>),
     /// Of `IndexSearch`.

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Texts embedded between two writes to the cache: what a cancel or a crash can lose.
-const CHUNK: usize = 16;
+const CHUNK: usize = 64;
 /// Texts looked up in the cache at once.
 const LOOK_UP: usize = 1024;
 
@@ -200,7 +200,9 @@ impl Embedder {
             }
             places.push(i);
         }
-        let missing = call.look_up(&distinct)?;
+        let mut missing = call.look_up(&distinct)?;
+        // Texts of like lengths make full batches.
+        missing.sort_by_key(|hash| texts[call.places[hash][0]].len());
         let hits = texts.len() - missing.len();
         self.note(spec, |stat| stat.cache_hits += hits as u64);
         let mut elsewhere = Vec::new();

@@ -1,4 +1,4 @@
-//! One loaded model: a session, its tokenizer, and the run of one text.
+//! One loaded model: a session, its tokenizer, and the run of a batch of texts.
 
 use std::{
     path::Path,
@@ -27,6 +27,18 @@ use super::{
 
 const HINT: &str = "Check the paths of the model's files in onyx.models; the server's operating \
                     system user must be able to read them.";
+
+/// Tokens of a batch, padding included: enough that threads rarely wait for each other.
+const BATCH_TOKENS: usize = 512;
+/// The same for the queue, whose batch in the model every question has to wait for.
+const BACKGROUND_BATCH_TOKENS: usize = 256;
+/// Texts of unlike lengths that tell whether company changes a text's vector.
+const PROBES: [&str; 3] = [
+    "parse",
+    "method open_connection of class pool, waits for a free one",
+    "function read_header(stream, limit): reads the header of a message and returns its length, or \
+     raises an error when there is none; the limit is in bytes and must not be negative (0: none)",
+];
 
 /// What a model is, for the cache: equal keys give equal vectors. The first 16 bytes of SHA-256
 /// over the content of the model and tokenizer files (each as its own SHA-256), dimensions,
@@ -74,7 +86,7 @@ enum Input {
     Types,
 }
 
-/// A loaded model: one session that all threads share, a text at a time.
+/// A loaded model: one session that all threads share, a batch at a time.
 pub struct Model {
     key: ModelKey,
     spec: ModelSpec,
@@ -83,6 +95,10 @@ pub struct Model {
     output: usize,
     session: Mutex<Session>,
     turns: Turns,
+    /// Whether a text has the same vector, bit for bit, in a batch as alone. Only then texts are
+    /// batched: a model quantised dynamically chooses its scale by the whole batch, and a vector
+    /// must not depend on what else was embedded at the same time.
+    batches: bool,
 }
 
 impl Model {
@@ -124,7 +140,7 @@ impl Model {
             .detail(sentence(why))
             .hint("The model must be a single ONNX file with its weights inside.")
         })?;
-        Ok(Self {
+        let mut model = Self {
             key: ModelKey::new(spec, &model, &tokenizer),
             inputs: inputs(&session, spec)?,
             output: output(&session, spec)?,
@@ -132,7 +148,25 @@ impl Model {
             pipeline,
             session: Mutex::new(session),
             turns: Turns::default(),
-        })
+            batches: false,
+        };
+        model.batches = model.company_changes_nothing().unwrap_or(false);
+        Ok(model)
+    }
+
+    /// A model that cannot run the probes, alone or together, is not refused for that: its first
+    /// text says why.
+    fn company_changes_nothing(&self) -> Result<bool, WireError> {
+        let probes = PROBES.iter().map(|text| self.pipeline.encode(text));
+        let probes = probes.collect::<Result<Vec<_>, _>>()?;
+        let probes: Vec<&Tokens> = probes.iter().collect();
+        let together = self.run(&probes)?;
+        for (probe, vector) in probes.iter().zip(&together) {
+            if self.run(&[probe])?[0] != *vector {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The key of its cached embeddings.
@@ -145,6 +179,11 @@ impl Model {
         self.spec.dimensions as usize
     }
 
+    /// Whether texts run in batches: company changes no bit of their vectors.
+    pub fn batches(&self) -> bool {
+        self.batches
+    }
+
     /// Embeds texts with [`Priority::Interactive`].
     pub fn embed(
         &self,
@@ -154,8 +193,8 @@ impl Model {
         self.embed_with(texts, Priority::Interactive, cancelled)
     }
 
-    /// Embeds texts one by one, each in its own turn, and looks between them whether the call was
-    /// cancelled. A text without tokens has the zero vector.
+    /// Embeds texts in batches of like lengths, each in its own turn, and looks between them whether
+    /// the call was cancelled. A text without tokens has the zero vector.
     pub fn embed_with(
         &self,
         texts: &[&str],
@@ -163,43 +202,92 @@ impl Model {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Embedded, WireError> {
         guarded("embedding", || {
+            let dimensions = self.dimensions();
             let mut embedded = Embedded::default();
-            embedded.values.reserve_exact(texts.len() * self.dimensions());
-            for text in texts {
+            embedded.values.resize(texts.len() * dimensions, 0.0);
+            let tokens = texts.iter().map(|text| self.pipeline.encode(text));
+            let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+            let mut order: Vec<usize> = (0..texts.len()).collect();
+            order.sort_by_key(|i| tokens[*i].ids.len());
+            for places in self.batches_of(&order, &tokens, priority) {
+                let batch: Vec<&Tokens> = places.iter().map(|i| &tokens[*i]).collect();
+                let _turn = self.turns.take(priority, cancelled).ok_or_else(canceled)?;
                 if cancelled() {
                     return Err(canceled());
                 }
-                let tokens = self.pipeline.encode(text)?;
-                let _turn = self.turns.take(priority, cancelled).ok_or_else(canceled)?;
                 let start = Instant::now();
-                embedded.values.extend(self.run(&tokens)?);
+                let vectors = self.run(&batch)?;
                 embedded.busy += start.elapsed();
-                embedded.tokens += tokens.ids.len() as u64;
+                for (place, vector) in places.iter().zip(vectors) {
+                    embedded.tokens += tokens[*place].ids.len() as u64;
+                    let from = place * dimensions;
+                    embedded.values[from..from + dimensions].copy_from_slice(&vector);
+                }
             }
             Ok(embedded)
         })
     }
 
-    fn run(&self, tokens: &Tokens) -> Result<Vec<f32>, WireError> {
-        let length = tokens.ids.len();
-        if length == 0 {
-            return Ok(vec![0.0; self.dimensions()]);
+    /// Cuts texts in order of their length into batches.
+    fn batches_of<'a>(
+        &self,
+        order: &'a [usize],
+        tokens: &[Tokens],
+        priority: Priority,
+    ) -> Vec<&'a [usize]> {
+        let bound = match priority {
+            _ if !self.batches => 0,
+            Priority::Interactive => BATCH_TOKENS,
+            Priority::Background => BACKGROUND_BATCH_TOKENS,
+        };
+        let mut batches = Vec::new();
+        let mut rest = order;
+        while !rest.is_empty() {
+            // Texts without tokens do not run, so they must not be in the company of others.
+            let empty = rest.iter().take_while(|i| tokens[**i].ids.is_empty()).count();
+            let fits = |n: &usize| n * tokens[rest[n - 1]].ids.len() <= bound;
+            let count = match empty {
+                0 => (1..=rest.len()).take_while(fits).last().unwrap_or(1),
+                empty => empty,
+            };
+            let (batch, others) = rest.split_at(count);
+            batches.push(batch);
+            rest = others;
+        }
+        batches
+    }
+
+    /// The vectors of texts that run together, padded to the longest.
+    fn run(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, WireError> {
+        let width = texts.iter().map(|tokens| tokens.ids.len()).max().unwrap_or(0);
+        if width == 0 {
+            return Ok(vec![vec![0.0; self.dimensions()]; texts.len()]);
         }
         let failed = |error: ort::Error| {
             WireError::new(ErrorKind::Model, format!("could not run model \"{}\"", self.spec.name))
                 .detail(sentence(error))
         };
-        let mask = vec![1i64; length];
+        let padded = |part: &dyn Fn(&Tokens) -> Vec<i64>| -> Vec<i64> {
+            let rows = texts.iter().flat_map(|tokens| {
+                let mut row = part(tokens);
+                row.resize(width, 0);
+                row
+            });
+            rows.collect()
+        };
+        let ids = padded(&|tokens| tokens.ids.clone());
+        let types = padded(&|tokens| tokens.types.clone());
+        let mask = padded(&|tokens| vec![1; tokens.ids.len()]);
         let values = self
             .inputs
             .iter()
             .map(|(name, input)| {
                 let data = match input {
-                    Input::Ids => &tokens.ids,
+                    Input::Ids => &ids,
                     Input::Mask => &mask,
-                    Input::Types => &tokens.types,
+                    Input::Types => &types,
                 };
-                let tensor = TensorRef::from_array_view(([1, length], data.as_slice()))?;
+                let tensor = TensorRef::from_array_view(([texts.len(), width], data.as_slice()))?;
                 Ok((name.as_str(), SessionInputValue::from(tensor)))
             })
             .collect::<Result<Vec<_>, ort::Error>>()
@@ -212,22 +300,33 @@ impl Model {
         if found != i64::from(self.spec.dimensions) {
             return Err(wrong_dimensions(&self.spec, found));
         }
+        let dimensions = self.dimensions();
         let rows: i64 = shape.iter().rev().skip(1).product();
-        let mut vector = match (shape.len(), rows) {
-            (2, 1) => data.to_vec(),
-            (3, rows) if rows == length as i64 => pool(self.spec.pooling, data, self.dimensions()),
+        // Numbers a text has in the output.
+        let stride = match (shape.len(), rows as usize) {
+            (2, rows) if rows == texts.len() => dimensions,
+            (3, rows) if rows == texts.len() * width => width * dimensions,
             _ => return Err(wrong_output(&self.spec, &format!("has the shape {shape:?}"))),
         };
-        if self.spec.normalize {
-            normalize(&mut vector);
-        }
-        if vector.iter().any(|x| !x.is_finite()) {
+        let vectors = texts.iter().zip(data.chunks_exact(stride)).map(|(tokens, data)| {
+            let mut vector = if shape.len() == 2 {
+                data.to_vec()
+            } else {
+                pool(self.spec.pooling, &data[..tokens.ids.len() * dimensions], dimensions)
+            };
+            if self.spec.normalize {
+                normalize(&mut vector);
+            }
+            vector
+        });
+        let vectors: Vec<Vec<f32>> = vectors.collect();
+        if vectors.iter().flatten().any(|x| !x.is_finite()) {
             return Err(WireError::new(
                 ErrorKind::Model,
                 format!("model \"{}\" gave a vector that is not finite", self.spec.name),
             ));
         }
-        Ok(vector)
+        Ok(vectors)
     }
 }
 

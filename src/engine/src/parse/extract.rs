@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use onyx_protocol::code::{Body, Interface};
 use onyx_protocol::facts::{Definition, FileFacts, Language, NodeKind};
 use onyx_protocol::ingest::{Notice, SkipReason};
 use sha2::{Digest, Sha256};
 use tree_sitter::Node;
 
 use super::Limits;
+use super::code::extract;
 use super::found::{Candidate, Found, find};
 use super::grammar::{Grammar, grammar};
 use super::languages::Rules;
@@ -26,14 +28,36 @@ const MAX_DEFINITIONS: usize = 100_000;
 /// Longest documentation, in bytes.
 const MAX_DOC_BYTES: usize = 8 << 10;
 
-/// The facts of one file, a pure function of language and content, and what was wrong with it. Err
-/// when nothing could be made of it: it is larger than the limits, took too long or was cancelled.
+/// What one file says.
+pub struct Parsed {
+    /// Its definitions.
+    pub facts: FileFacts,
+    /// What other files can see of its names.
+    pub interface: Interface,
+    /// What resolves its references.
+    pub body: Body,
+    /// What was wrong with it.
+    pub notices: Vec<Notice>,
+}
+
+/// The facts of one file without its references: `parse_whole`'s first half.
 pub fn parse(
     language: Language,
     source: &str,
     limits: &Limits,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(FileFacts, Vec<Notice>), Notice> {
+    parse_whole(language, source, limits, cancelled).map(|parsed| (parsed.facts, parsed.notices))
+}
+
+/// What one file says, a pure function of language and content. Err when nothing could be made of
+/// it: it is larger than the limits, took too long or was cancelled.
+pub fn parse_whole(
+    language: Language,
+    source: &str,
+    limits: &Limits,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Parsed, Notice> {
     let max_bytes = limits.max_bytes.min(u32::MAX as usize);
     if source.len() > max_bytes {
         let detail = format!("{} bytes, more than {max_bytes}", source.len());
@@ -46,6 +70,16 @@ pub fn parse(
     let found = find(grammar, &tree, source, &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;
+    let (interface, body) = extract(
+        language,
+        &grammar.language,
+        &tree,
+        source,
+        &sweep.definitions,
+        &sweep.nodes,
+        &watch,
+    );
+    watch.check()?;
 
     let mut facts = FileFacts { definitions: sweep.definitions, ..FileFacts::default() };
     if let Some(package) = found.package {
@@ -59,7 +93,7 @@ pub fn parse(
         line,
     });
     let notices = broken.into_iter().chain(too_deep).collect();
-    Ok((facts, notices))
+    Ok(Parsed { facts, interface, body, notices })
 }
 
 /// Goes over the candidates in order of their first byte and keeps the definitions they stand in.

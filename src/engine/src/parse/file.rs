@@ -1,12 +1,13 @@
 //! One file from bytes to `ParsedFile`.
 
+use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::Language;
 use onyx_protocol::ingest::{Notice, ParsedFile, SkipReason};
 use sha2::{Digest, Sha256};
 
 use super::Limits;
 use super::decode::decode;
-use super::extract::parse;
+use super::extract::{Parsed, parse_whole};
 use super::generated::generated;
 use super::module_name::module_name;
 use super::search_text::search_text;
@@ -31,7 +32,13 @@ pub fn parse_file(
     }
     // Decoding makes a file at most three times as long, so its own limit is the one above.
     let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
-    let (facts, found) = parse(language, &text, &limits, cancelled)?;
+    let Parsed { facts, interface, body, notices } =
+        parse_whole(language, &text, &limits, cancelled)?;
+    let encode = |error: CodecError| Notice {
+        reason: SkipReason::Io,
+        detail: format!("internal error: {error}"),
+        line: 0,
+    };
     let module = module_name(language, path, &facts);
     let search_texts = (0..facts.definitions.len())
         .map(|index| search_text(language, path, &module, &facts, index))
@@ -45,7 +52,9 @@ pub fn parse_file(
         module,
         facts,
         search_texts,
-        notices: decoded.into_iter().chain(found).collect(),
+        interface: interface.encode().map_err(encode)?,
+        body: body.encode().map_err(encode)?,
+        notices: decoded.into_iter().chain(notices).collect(),
     })
 }
 

@@ -47,8 +47,13 @@ thread_local! {
     static QUERIES: RefCell<QueryCursor> = RefCell::new(QueryCursor::new());
 }
 
-/// The syntax tree of `source`.
-pub(super) fn tree(grammar: &Grammar, source: &str, watch: &Watch<'_>) -> Result<Tree, Notice> {
+/// The syntax tree of `source`. `old` is the tree of a text that differs only where it was edited.
+pub(super) fn tree(
+    grammar: &Grammar,
+    source: &str,
+    old: Option<&Tree>,
+    watch: &Watch<'_>,
+) -> Result<Tree, Notice> {
     PARSER.with_borrow_mut(|parser| {
         parser
             .set_language(&grammar.language)
@@ -58,7 +63,7 @@ pub(super) fn tree(grammar: &Grammar, source: &str, watch: &Watch<'_>) -> Result
         let mut progress = |_: &_| watch.poll();
         let tree = parser.parse_with_options(
             &mut |at, _| bytes.get(at..).unwrap_or_default(),
-            None,
+            old,
             Some(ParseOptions::new().progress_callback(&mut progress)),
         );
         if tree.is_none() {
@@ -216,7 +221,7 @@ mod tests {
         for (language, source) in files {
             let watch = Watch::new(Duration::from_secs(60), &|| false);
             let grammar = grammar(language);
-            let tree = tree(grammar, source, &watch).unwrap();
+            let tree = tree(grammar, source, None, &watch).unwrap();
             let fast = find(grammar, &tree, source, &watch).unwrap();
             let naive = find_all(grammar, &tree, source);
             let candidates = |found: &Found<'_>| {

@@ -11,6 +11,7 @@
 //! Positions are bytes and lines of the decoded text. Of a UTF-8 file that is the file itself, a byte
 //! order mark included; of a file in another encoding it is its text as UTF-8.
 
+mod code;
 mod comments;
 mod decode;
 mod extract;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use onyx_protocol::limits::MAX_FILE_BYTES;
 
-pub use extract::parse;
+pub use extract::{Parsed, parse, parse_whole};
 pub use file::parse_file;
 pub use module_name::module_name;
 pub use search_text::search_text;

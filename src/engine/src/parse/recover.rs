@@ -2,11 +2,12 @@
 //!
 //! tree-sitter often loses more than the broken line: after `def (:` or an open bracket, everything up
 //! to the end of the file may lie in one error node. So a line that looks broken is blanked (with as
-//! many spaces, so that positions stay) and the file is parsed again; the attempt counts when more
-//! definitions are found, or as many and less text lies in errors.
+//! many spaces, so that positions stay) and the file is parsed again, which reuses the tree of all
+//! other lines; the attempt counts when less text lies in errors and no definition is lost, or more
+//! are found.
 
 use onyx_protocol::ingest::{Notice, SkipReason};
-use tree_sitter::{Node, Tree};
+use tree_sitter::{InputEdit, Node, Point, Tree};
 
 use super::found::{find, tree};
 use super::grammar::Grammar;
@@ -14,8 +15,10 @@ use super::watch::Watch;
 
 /// Larger files are taken as they come.
 const MAX_BYTES: usize = 1 << 20;
-/// Lines tried in all, each at the price of a parse.
+/// Lines tried in all,
 const MAX_ATTEMPTS: usize = 16;
+/// and bytes of source all attempts together may parse again, beyond the first.
+const MAX_BYTES_AGAIN: usize = 1 << 19;
 /// Lines tried for one error: the first and the last of those that look broken.
 const LINES_AT_EACH_END: usize = 3;
 
@@ -39,7 +42,7 @@ pub(super) fn tree_of_broken(
     watch: &Watch<'_>,
     retries: &Watch<'_>,
 ) -> Result<(Tree, Option<Notice>), Notice> {
-    let first = tree(grammar, source, watch)?;
+    let first = tree(grammar, source, None, watch)?;
     if !first.root_node().has_error() {
         return Ok((first, None));
     }
@@ -90,13 +93,19 @@ fn improve(
         let mut step: Option<(Tree, Errors, String)> = None;
         for &row in rows {
             attempts += 1;
-            if attempts > MAX_ATTEMPTS {
+            if attempts > MAX_ATTEMPTS || (attempts - 1) * source.len() > MAX_BYTES_AGAIN {
                 return improved;
             }
-            let Some((blanked, bytes)) = without_row(&text, row) else { continue };
-            let Ok(tree) = tree(grammar, &blanked, watch) else { return improved };
+            let Some((blanked, edit, bytes)) = without_row(&text, row) else { continue };
+            let mut old = improved.as_ref().unwrap_or(first).clone();
+            old.edit(&edit);
+            let Ok(tree) = tree(grammar, &blanked, Some(&old), watch) else { return improved };
             let mut errors = errors(tree.root_node(), &blanked);
             errors.bytes += bytes;
+            // Looking for definitions costs more than the parse did.
+            if errors.bytes >= present.bytes {
+                continue;
+            }
             let Some(worth) = worth(grammar, &tree, source, &errors, watch) else {
                 return improved;
             };
@@ -118,8 +127,9 @@ fn improve(
     improved
 }
 
-/// The text with a row blanked and the number of bytes that cost, or None when it is blank already.
-fn without_row(text: &str, row: usize) -> Option<(String, usize)> {
+/// The text with a row blanked, the edit that makes, and the number of bytes it cost, or None when the
+/// row is blank already.
+fn without_row(text: &str, row: usize) -> Option<(String, InputEdit, usize)> {
     let line = text.split_inclusive('\n').nth(row)?;
     let start = line.as_ptr() as usize - text.as_ptr() as usize;
     let content = line.trim_end_matches(['\n', '\r']);
@@ -127,8 +137,17 @@ fn without_row(text: &str, row: usize) -> Option<(String, usize)> {
         return None;
     }
     let blank = " ".repeat(content.len());
-    let blanked = [&text[..start], &blank, &text[start + content.len()..]].concat();
-    Some((blanked, content.trim().len()))
+    let end = start + content.len();
+    let blanked = [&text[..start], &blank, &text[end..]].concat();
+    let edit = InputEdit {
+        start_byte: start,
+        old_end_byte: end,
+        new_end_byte: end,
+        start_position: Point { row, column: 0 },
+        old_end_position: Point { row, column: content.len() },
+        new_end_position: Point { row, column: content.len() },
+    };
+    Some((blanked, edit, content.trim().len()))
 }
 
 /// Goes over the nodes that have errors, without recursion.
@@ -221,11 +240,12 @@ mod tests {
     #[test]
     fn blanking_a_row_keeps_positions() {
         let text = "a\r\n  é = (\r\n\nb";
-        let (blanked, bytes) = without_row(text, 1).unwrap();
+        let (blanked, edit, bytes) = without_row(text, 1).unwrap();
         assert_eq!(blanked, "a\r\n        \r\n\nb");
         assert_eq!((blanked.len(), bytes), (text.len(), 6));
-        assert_eq!(without_row(text, 2), None);
-        assert_eq!(without_row(text, 9), None);
+        assert_eq!((edit.start_byte, edit.new_end_byte), (3, 11));
+        assert!(without_row(text, 2).is_none());
+        assert!(without_row(text, 9).is_none());
         assert_eq!(without_row(text, 3).unwrap().0, "a\r\n  é = (\r\n\n ");
     }
 }

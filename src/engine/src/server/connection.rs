@@ -16,6 +16,7 @@ use onyx_protocol::frame::{self, FrameKind};
 use onyx_protocol::message::{Hello, Item, Request, Welcome};
 use onyx_protocol::{ErrorKind, PROTOCOL_VERSION, WireError, codec};
 
+use super::resolution::Session;
 use super::{Engine, dispatch, startup};
 use crate::store::lock;
 
@@ -135,11 +136,12 @@ fn greet(input: &mut BufReader<&UnixStream>, mut stream: &UnixStream) -> io::Res
 type Received = (u64, Vec<u8>, Instant);
 
 fn work(engine: &Engine, stream: &UnixStream, cancels: &Cancels, requests: &Receiver<Received>) {
+    let mut session = Session::default();
     for (id, payload, received) in requests {
         if cancels.closed.load(Ordering::Relaxed) {
             return;
         }
-        let answered = answer(engine, stream, cancels, id, &payload, received);
+        let answered = answer(engine, &mut session, stream, cancels, id, &payload, received);
         if engine.store.failed() {
             startup::give_up();
         }
@@ -152,6 +154,7 @@ fn work(engine: &Engine, stream: &UnixStream, cancels: &Cancels, requests: &Rece
 
 fn answer(
     engine: &Engine,
+    session: &mut Session,
     mut stream: &UnixStream,
     cancels: &Cancels,
     id: u64,
@@ -165,7 +168,7 @@ fn answer(
             let deadline = (limit > 0).then(|| received + Duration::from_millis(limit));
             let call = Call { id, deadline, cancels, stream };
             // A defect in one request must not end the engine for all.
-            catch_unwind(AssertUnwindSafe(|| dispatch::run(engine, request.body, &call)))
+            catch_unwind(AssertUnwindSafe(|| dispatch::run(engine, session, request.body, &call)))
                 .unwrap_or_else(|_| {
                     Err(WireError::new(ErrorKind::Internal, "the engine failed on this request")
                         .hint("The server log has the particulars; please report them."))

@@ -11,6 +11,7 @@ use onyx_protocol::{ErrorKind, WireError};
 
 use super::cache::store_key;
 use super::connection::Call;
+use super::resolution::Session;
 use super::{Engine, background, stat};
 use crate::embed::Priority;
 use crate::{parse, walk};
@@ -19,7 +20,12 @@ use crate::{parse, walk};
 const PROBE: &str = "onyx probes a model";
 
 /// Answers a request.
-pub fn run(engine: &Engine, body: RequestBody, call: &Call<'_>) -> Result<Response, WireError> {
+pub fn run(
+    engine: &Engine,
+    session: &mut Session,
+    body: RequestBody,
+    call: &Call<'_>,
+) -> Result<Response, WireError> {
     let indexes = &engine.indexes;
     Ok(match body {
         RequestBody::Stat => Response::Stat(stat::engine(engine)),
@@ -39,6 +45,17 @@ pub fn run(engine: &Engine, body: RequestBody, call: &Call<'_>) -> Result<Respon
                 &mut |items| call.send(&Item::Walk(items)),
             )?)
         }
+        RequestBody::ResolveBegin => session.begin(),
+        RequestBody::ResolveBefore { files } => session.before(files)?,
+        RequestBody::ResolveAdd { files } => session.add(files)?,
+        RequestBody::ResolvePlan => session.plan()?,
+        RequestBody::ResolveFiles { bodies } => {
+            let _pause = background::pause(engine);
+            session.resolve(&bodies, engine.workers(), &|| call.cancelled(), &mut |files| {
+                call.send(&Item::Resolved(files))
+            })?
+        }
+        RequestBody::ResolveEnd => session.end(),
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             indexes.insert(generation, stamp, durable, entries)?;

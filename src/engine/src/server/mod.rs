@@ -6,6 +6,7 @@
 //! | `listener` | the socket |
 //! | `connection` | one client's frames, cancel, deadlines |
 //! | `dispatch` | requests to rooms |
+//! | `resolution` | one client's files whose references are resolved |
 //! | `background` | embedding what is queued |
 //! | `cache` | the store as the embedder's cache |
 //! | `stat` | the engine's own figures |
@@ -15,6 +16,7 @@ mod cache;
 mod connection;
 mod dispatch;
 mod listener;
+mod resolution;
 mod startup;
 mod stat;
 

@@ -124,6 +124,8 @@ pub(super) fn weight(item: &WalkItem) -> usize {
                 + file.facts.doc.len()
                 + file.facts.package.len()
                 + definitions.sum::<usize>()
+                + file.interface.len()
+                + file.body.len()
                 + file.search_texts.iter().map(|text| text.len() + 4).sum::<usize>()
                 + file.notices.iter().map(|notice| FIXED + notice.detail.len()).sum::<usize>()
         }

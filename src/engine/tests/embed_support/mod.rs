@@ -180,6 +180,21 @@ impl Onnx {
         Self(model(&nodes, &[longs("axis", &[1])], &inputs, &outputs))
     }
 
+    /// One number a sentence that depends on its company, as a dynamically quantised model's do: the
+    /// sum of the ids times the size of the batch.
+    pub fn swayed() -> Self {
+        let nodes = [
+            node("Cast", &["input_ids"], "number", &[integer("to", FLOAT)]),
+            node("ReduceSum", &["number", "axis"], "sum", &[integer("keepdims", 1)]),
+            node("Size", &["input_ids"], "size", &[]),
+            node("Cast", &["size"], "weight", &[integer("to", FLOAT)]),
+            node("Mul", &["sum", "weight"], "product", &[]),
+        ];
+        let inputs = [value("input_ids", INT64, &[None, None])];
+        let outputs = [value("product", FLOAT, &[None, Some(1)])];
+        Self(model(&nodes, &[longs("axis", &[1])], &inputs, &outputs))
+    }
+
     /// A model of something else than text.
     pub fn image() -> Self {
         let nodes = [node("Identity", &["pixels"], "out", &[])];

@@ -1,0 +1,295 @@
+//! All files' interfaces and the index over them.
+
+use onyx_protocol::code::{Body, Declared, Interface, Resolved, Within};
+use onyx_protocol::codec::CodecError;
+use onyx_protocol::facts::Language;
+
+use super::edges;
+use super::keys::{self, Content, Fnv, Map};
+use super::languages::{self, Rules, Special};
+
+/// What a file gives to the workspace.
+#[derive(Debug, Clone)]
+pub struct FileInput {
+    /// The caller's number for it; edges name their targets by it.
+    pub id: u32,
+    /// Path below the root.
+    pub path: String,
+    /// Its language.
+    pub language: Language,
+    /// Name of the module it is, as `ParsedFile::module`.
+    pub module: String,
+    /// Its package clause, as `FileFacts::package`.
+    pub package: String,
+    /// `code::Interface`, encoded.
+    pub interface: Vec<u8>,
+}
+
+/// One thing a container has under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Named {
+    Definition(u32),
+    Import(u32),
+    Attribute(u32),
+}
+
+/// A file in the workspace.
+pub(super) struct File {
+    pub id: u32,
+    pub path: String,
+    pub module: String,
+    /// The package clause of Go and Java.
+    pub package: String,
+    pub interface: Interface,
+    pub rules: &'static dyn Rules,
+    names: Map<u64, Vec<Named>>,
+    globs: Map<u32, Vec<u32>>,
+}
+
+impl File {
+    fn new(input: &FileInput) -> Result<Self, CodecError> {
+        let interface = Interface::decode(&input.interface)?;
+        let mut file = Self {
+            id: input.id,
+            path: input.path.clone(),
+            module: input.module.clone(),
+            package: input.package.clone(),
+            rules: languages::rules(input.language),
+            names: Map::default(),
+            globs: Map::default(),
+            interface: Interface {
+                language: input.language,
+                pool: Default::default(),
+                definitions: Vec::new(),
+                attributes: Vec::new(),
+                imports: Vec::new(),
+                exports: Vec::new(),
+                exports_all: false,
+            },
+        };
+        let hashes: Vec<u64> = interface.pool.names.iter().map(|n| keys::name(n)).collect();
+        let hash = |id: u32| hashes.get(id as usize).copied().unwrap_or(0);
+        for (number, definition) in (0..).zip(&interface.definitions) {
+            let slot = slot(definition.parent, hash(definition.name));
+            file.names.entry(slot).or_default().push(Named::Definition(number));
+        }
+        for (number, attribute) in (0..).zip(&interface.attributes) {
+            let slot = slot(attribute.owner, hash(attribute.name));
+            file.names.entry(slot).or_default().push(Named::Attribute(number));
+        }
+        for (number, import) in (0..).zip(&interface.imports) {
+            if import.local != 0 {
+                let slot = slot(import.owner, hash(import.local));
+                file.names.entry(slot).or_default().push(Named::Import(number));
+            } else if import.flags & onyx_protocol::code::flags::GLOB != 0 {
+                file.globs.entry(import.owner.0).or_default().push(number);
+            }
+        }
+        file.interface = interface;
+        Ok(file)
+    }
+
+    /// What a container in this file has under a name.
+    pub fn named(&self, within: Within, name: u64) -> &[Named] {
+        self.names.get(&slot(within, name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The glob imports of a container.
+    pub fn globs(&self, within: Within) -> &[u32] {
+        self.globs.get(&within.0).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn container(&self, within: Within) -> u64 {
+        keys::container(&self.path, &self.interface, within)
+    }
+
+    pub fn declared(&self, number: u32) -> Option<&Declared> {
+        self.interface.definitions.get(number as usize)
+    }
+
+    /// Directory of its path.
+    pub fn directory(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+
+    /// Repository-wide keys that find this file or something in it.
+    fn specials(&self) -> Vec<(u64, u32)> {
+        let family = self.rules.family();
+        let mut found = vec![(keys::path(&self.path), u32::MAX)];
+        let mut add = |special: Special<'_>| match special {
+            Special::Module(name) => found.push((keys::module(family, name), u32::MAX)),
+            Special::Package(name) => found.push((keys::package(family, name), u32::MAX)),
+            Special::Named(what, name, number) => {
+                found.push((keys::special(family, what, name), number));
+            }
+        };
+        self.rules.index(self, &mut add);
+        found
+    }
+
+    /// Every key this file has a part in, with the hash of its part.
+    fn parts(&self, mut part: impl FnMut(u64, u64)) {
+        let pool = &self.interface.pool;
+        // Who finds a file may ask for all of these.
+        let place = Fnv::new(10).text(&self.path).text(&self.module).text(&self.package);
+        let whole = place.end();
+        for (key, number) in self.specials() {
+            let identity = self.declared(number).map_or(0, |d| d.identity);
+            part(key, keys::member(whole, identity));
+        }
+        for (number, declared) in (0..).zip(&self.interface.definitions) {
+            let own = self.container(Within::definition(number));
+            let parent = self.container(declared.parent);
+            part(keys::member(parent, keys::name(pool.name(declared.name))), own);
+            let mut content = Content::new(pool);
+            content.number(declared.kind as u64);
+            content.number(u64::from(declared.flags));
+            content.number(parent);
+            for &base in &declared.bases {
+                content.number(1);
+                content.ty(base);
+            }
+            content.ty(declared.ty);
+            content.ty(declared.receiver);
+            for parameter in &declared.parameters {
+                content.number(2);
+                content.name(parameter.name);
+                content.ty(parameter.ty);
+                content.expr(parameter.default);
+                content.number(u64::from(parameter.optional));
+            }
+            for generic in &declared.generics {
+                content.number(3);
+                content.name(generic.name);
+                for &bound in &generic.bounds {
+                    content.ty(bound);
+                }
+            }
+            for &value in &declared.values {
+                content.number(4);
+                content.expr(value);
+            }
+            part(keys::facts(own), content.end());
+        }
+        for attribute in &self.interface.attributes {
+            let owner = self.container(attribute.owner);
+            let mut content = Content::new(pool);
+            content.ty(attribute.ty);
+            content.expr(attribute.value);
+            content.number(self.container(attribute.within));
+            part(keys::member(owner, keys::name(pool.name(attribute.name))), content.end());
+        }
+        for (number, import) in (0_u64..).zip(&self.interface.imports) {
+            let owner = self.container(import.owner);
+            let mut content = Content::new(pool);
+            content.import(import);
+            if import.local != 0 {
+                part(keys::member(owner, keys::name(pool.name(import.local))), content.end());
+            } else {
+                // Their order matters.
+                content.number(number);
+                part(keys::globs(owner), content.end());
+            }
+        }
+        let file = self.container(Within::FILE);
+        let mut content = Content::new(pool);
+        content.number(u64::from(self.interface.exports_all));
+        for export in &self.interface.exports {
+            content.name(export.name);
+            content.expr(export.value);
+        }
+        part(keys::exports(file), content.end());
+    }
+}
+
+/// Where a name of a container is kept.
+fn slot(within: Within, name: u64) -> u64 {
+    keys::member(u64::from(within.0), name)
+}
+
+/// The interfaces of all files of a database or repository.
+#[derive(Default)]
+pub struct Workspace {
+    files: Vec<Option<File>>,
+    by_id: Map<u32, u32>,
+    index: Map<u64, Vec<(u32, u32)>>,
+}
+
+impl Workspace {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file, in place of one with the same id. Err when its interface cannot be read.
+    pub fn add(&mut self, input: &FileInput) -> Result<(), CodecError> {
+        self.remove(input.id);
+        let file = File::new(input)?;
+        let slot = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        for (key, number) in file.specials() {
+            self.index.entry(key).or_default().push((slot, number));
+        }
+        self.by_id.insert(input.id, slot);
+        self.files.push(Some(file));
+        Ok(())
+    }
+
+    /// Removes a file.
+    pub fn remove(&mut self, id: u32) {
+        let Some(slot) = self.by_id.remove(&id) else { return };
+        let Some(file) = self.files.get_mut(slot as usize).and_then(Option::take) else { return };
+        for (key, _) in file.specials() {
+            if let Some(items) = self.index.get_mut(&key) {
+                items.retain(|&(other, _)| other != slot);
+                if items.is_empty() {
+                    self.index.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// The keys, sorted, whose value differs between two states, of which only these files differ.
+    pub fn changed_keys(before: &[FileInput], after: &[FileInput]) -> Result<Vec<u64>, CodecError> {
+        let mut sums: Map<u64, u64> = Map::default();
+        for input in before {
+            File::new(input)?.parts(|key, value| {
+                let sum = sums.entry(key).or_default();
+                *sum = sum.wrapping_add(keys::member(1, value));
+            });
+        }
+        for input in after {
+            File::new(input)?.parts(|key, value| {
+                let sum = sums.entry(key).or_default();
+                *sum = sum.wrapping_sub(keys::member(1, value));
+            });
+        }
+        let mut changed: Vec<u64> =
+            sums.into_iter().filter(|&(_, sum)| sum != 0).map(|(key, _)| key).collect();
+        changed.sort_unstable();
+        Ok(changed)
+    }
+
+    /// Edges, unresolved references and dependencies of a file that was added.
+    pub fn resolve(&self, id: u32, body: &[u8]) -> Result<Resolved, CodecError> {
+        let body = Body::decode(body)?;
+        Ok(match self.by_id.get(&id) {
+            Some(&slot) => edges::resolve(self, slot, &body),
+            None => Resolved::default(),
+        })
+    }
+
+    pub(super) fn file(&self, slot: u32) -> Option<&File> {
+        self.files.get(slot as usize)?.as_ref()
+    }
+
+    /// What is found under a key, in an order that does not depend on that of adding.
+    pub(super) fn find(&self, key: u64) -> Vec<(u32, u32)> {
+        let mut items = self.index.get(&key).cloned().unwrap_or_default();
+        if items.len() > 1 {
+            let path = |slot: u32| self.file(slot).map_or("", |file| file.path.as_str());
+            items.sort_by(|a, b| path(a.0).cmp(path(b.0)).then(a.1.cmp(&b.1)));
+            items.dedup();
+        }
+        items
+    }
+}

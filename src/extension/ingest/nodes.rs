@@ -1,0 +1,204 @@
+//! Rows of `onyx.nodes`: as they were, as they have to be, and one statement for many of them.
+
+use std::collections::HashMap;
+
+use onyx_protocol::facts::Definition;
+use pgrx::prelude::*;
+
+use crate::error::Error;
+use crate::search::Lexicon;
+
+/// Between the elements of a text array on its way to SQL; cannot occur in source that is kept.
+const UNIT_SEPARATOR: &str = "\u{1f}";
+
+/// A node as it has to be.
+pub struct Node<'a> {
+    pub id: i64,
+    pub file: Option<i64>,
+    pub parent: Option<i64>,
+    pub kind: &'a str,
+    pub name: String,
+    pub qualified_name: String,
+    pub language: Option<&'a str>,
+    pub definition: Option<&'a Definition>,
+    /// Number of the definition in its file.
+    pub ordinal: Option<i32>,
+    pub span: Option<(i32, i32, i32, i32)>,
+    pub doc: &'a str,
+    pub search_text: Option<&'a str>,
+}
+
+/// A node as it was.
+pub struct Old {
+    pub id: i64,
+    pub span: (i32, i32, i32, i32),
+    pub hash: Option<Vec<u8>>,
+    pub doc: String,
+    pub search_text: Option<String>,
+    pub visibility: Option<String>,
+    pub parent: Option<i64>,
+    pub ordinal: Option<i32>,
+    pub used: bool,
+}
+
+/// File, kind and qualified name.
+pub type OldKey = (i64, String, String);
+
+impl Node<'_> {
+    /// Whether the row need not be written.
+    pub fn equals(&self, old: &Old) -> bool {
+        self.span == Some(old.span)
+            && self.parent == old.parent
+            && self.ordinal == old.ordinal
+            && self.doc == old.doc
+            && self.search_text == old.search_text.as_deref()
+            // Of an enum's member, say, it is the enum's: its own bytes do not tell.
+            && self.definition.map(|d| d.visibility.as_str()) == old.visibility.as_deref()
+            && self.definition.map(|d| d.hash.as_slice()) == old.hash.as_deref()
+    }
+}
+
+/// The nodes of files that are written again.
+pub fn load(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
+    let mut old: HashMap<OldKey, Vec<Old>> = HashMap::new();
+    if files.is_empty() {
+        return Ok(old);
+    }
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT id, file_id, kind, qualified_name, start_byte, end_byte, start_line, end_line,
+                    content_hash, doc, search_text, parent_id, visibility,
+                    ordinal
+             FROM onyx.nodes WHERE file_id = ANY ($1) ORDER BY file_id, start_byte, id",
+            None,
+            &[files.to_vec().into()],
+        )?;
+        for row in rows {
+            let number = |i| row.get::<i32>(i).map(Option::unwrap_or_default);
+            let key = (
+                row.get::<i64>(2)?.unwrap_or_default(),
+                row.get::<String>(3)?.unwrap_or_default(),
+                row.get::<String>(4)?.unwrap_or_default(),
+            );
+            old.entry(key).or_default().push(Old {
+                id: row.get::<i64>(1)?.unwrap_or_default(),
+                span: (number(5)?, number(6)?, number(7)?, number(8)?),
+                hash: row.get::<Vec<u8>>(9)?,
+                doc: row.get::<String>(10)?.unwrap_or_default(),
+                search_text: row.get::<String>(11)?,
+                parent: row.get::<i64>(12)?,
+                visibility: row.get::<String>(13)?,
+                ordinal: row.get::<i32>(14)?,
+                used: false,
+            });
+        }
+        Ok(old)
+    })
+}
+
+/// The columns of nodes as arrays, for one statement over all of them.
+fn arrays<'a>(
+    nodes: &'a [Node<'_>],
+    lexicon: &mut Lexicon,
+) -> Result<Vec<pgrx::datum::DatumWithOid<'a>>, Error> {
+    fn column<'a, T, U>(nodes: &'a [Node<'_>], f: impl Fn(&'a Node<'_>) -> U) -> T
+    where
+        T: FromIterator<U>,
+    {
+        nodes.iter().map(f).collect()
+    }
+    let ids: Vec<i64> = column(nodes, |n| n.id);
+    let files: Vec<Option<i64>> = column(nodes, |n| n.file);
+    let parents: Vec<Option<i64>> = column(nodes, |n| n.parent);
+    let kinds: Vec<&str> = column(nodes, |n| n.kind);
+    let names: Vec<&str> = column(nodes, |n| n.name.as_str());
+    let qualified: Vec<&str> = column(nodes, |n| n.qualified_name.as_str());
+    let languages: Vec<Option<&str>> = column(nodes, |n| n.language);
+    let visibilities: Vec<Option<&str>> =
+        column(nodes, |n| n.definition.map(|d| d.visibility.as_str()));
+    let signatures: Vec<&str> =
+        column(nodes, |n| n.definition.map_or("", |d| d.signature.as_str()));
+    let docs: Vec<&str> = column(nodes, |n| n.doc);
+    let attributes: Vec<String> = column(nodes, |n| {
+        n.definition.map(|d| d.attributes.join(UNIT_SEPARATOR)).unwrap_or_default()
+    });
+    let start_bytes: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.0));
+    let end_bytes: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.1));
+    let start_lines: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.2));
+    let end_lines: Vec<Option<i32>> = column(nodes, |n| n.span.map(|s| s.3));
+    let hashes: Vec<Option<&[u8]>> = column(nodes, |n| n.definition.map(|d| d.hash.as_slice()));
+    let ordinals: Vec<Option<i32>> = column(nodes, |n| n.ordinal);
+    let texts: Vec<Option<&str>> = column(nodes, |n| n.search_text);
+    let lexemes = lexicon.documents(nodes.iter().map(|n| n.search_text))?;
+    Ok(vec![
+        ids.into(),
+        files.into(),
+        parents.into(),
+        kinds.into(),
+        names.into(),
+        qualified.into(),
+        languages.into(),
+        visibilities.into(),
+        signatures.into(),
+        docs.into(),
+        attributes.into(),
+        start_bytes.into(),
+        end_bytes.into(),
+        start_lines.into(),
+        end_lines.into(),
+        hashes.into(),
+        texts.into(),
+        lexemes.into(),
+        ordinals.into(),
+    ])
+}
+
+// With several arguments the parser makes `unnest` mean pg_catalog.unnest, whatever the search path.
+const UNNEST: &str = "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
+    $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+    $12::int[], $13::int[], $14::int[], $15::int[], $16::bytea[], $17::text[], $18::tsvector[],
+    $19::int[])
+    t (id, file_id, parent_id, kind, name, qualified_name, language, visibility, signature, doc,
+       attributes, start_byte, end_byte, start_line, end_line, content_hash, search_text, lexemes,
+       ordinal)";
+
+/// Writes new nodes.
+pub fn insert(repo: i64, nodes: &[Node<'_>], lexicon: &mut Lexicon) -> Result<(), Error> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let query = format!(
+        "INSERT INTO onyx.nodes
+             (id, repo_id, file_id, parent_id, kind, name, qualified_name, language, visibility,
+              signature, doc, attributes, start_byte, end_byte, start_line, end_line, content_hash,
+              search_text, lexemes, ordinal)
+         SELECT id, $20, file_id, parent_id, kind, name, qualified_name, language, visibility,
+                signature, doc, pg_catalog.string_to_array(attributes, '{UNIT_SEPARATOR}'),
+                start_byte, end_byte, start_line, end_line, content_hash, search_text,
+                lexemes, ordinal
+         FROM {UNNEST}"
+    );
+    let mut arguments = arrays(nodes, lexicon)?;
+    arguments.push(repo.into());
+    Spi::run_with_args(&query, &arguments)?;
+    Ok(())
+}
+
+/// Writes what changed.
+pub fn update(nodes: &[Node<'_>], lexicon: &mut Lexicon) -> Result<(), Error> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let query = format!(
+        "UPDATE onyx.nodes n SET
+             file_id = t.file_id, parent_id = t.parent_id, name = t.name, language = t.language,
+             visibility = t.visibility, signature = t.signature, doc = t.doc,
+             attributes = pg_catalog.string_to_array(t.attributes, '{UNIT_SEPARATOR}'),
+             start_byte = t.start_byte, end_byte = t.end_byte, start_line = t.start_line,
+             end_line = t.end_line, content_hash = t.content_hash, search_text = t.search_text,
+             lexemes = t.lexemes, ordinal = t.ordinal
+         FROM {UNNEST} WHERE n.id = t.id"
+    );
+    Spi::run_with_args(&query, &arrays(nodes, lexicon)?)?;
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! `onyx.verify`: are a repository's edges those of a clean rebuild?
+
+use std::collections::BTreeMap;
+
+use pgrx::prelude::*;
+
+use super::edges::{self, Nodes};
+use super::links::{self, Stored};
+use crate::error::{Error, OrRaise};
+
+type Row = (
+    String,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<i32>,
+    Option<i32>,
+    Option<String>,
+);
+
+/// What a clean resolution of all files has and the tables lack, or the other way round. No rows: they
+/// are equal.
+#[allow(clippy::type_complexity)]
+#[pg_extern(sql = false)]
+fn verify(
+    repo: &str,
+) -> TableIterator<
+    'static,
+    (
+        name!(difference, String),
+        name!(file_id, Option<i64>),
+        name!(source_id, Option<i64>),
+        name!(target_id, Option<i64>),
+        name!(kind, Option<String>),
+        name!(line, Option<i32>),
+        name!(col, Option<i32>),
+        name!(resolution, Option<String>),
+    ),
+> {
+    TableIterator::new(differences(repo).or_raise())
+}
+
+fn differences(repo: &str) -> Result<Vec<Row>, Error> {
+    let id = Spi::connect(|client| {
+        let query = "SELECT id FROM onyx.repos WHERE name = $1";
+        let rows = client.select(query, Some(1), &[repo.into()])?;
+        match rows.into_iter().next() {
+            Some(row) => row.get::<i64>(1),
+            None => Ok(None),
+        }
+    })?;
+    let Some(id) = id else {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("repository \"{repo}\" does not exist"),
+        ));
+    };
+    let (ids, planned) = edges::plan(id, Vec::new(), true)?;
+    let mut nodes = Nodes::new(id, &ids, ids.len())?;
+    let mut found = Vec::new();
+    edges::resolve(&ids, &planned, |mut files| {
+        let clean = nodes.links(&mut files)?;
+        let batch: Vec<i64> = files.iter().filter_map(|file| nodes.file(file.number)).collect();
+        compare(clean.into_iter().map(Stored::from), links::of(&batch)?, &mut found);
+        let stored = links::unresolved_of(&batch)?;
+        for file in &files {
+            let id = nodes.file(file.number);
+            if id.and_then(|id| stored.get(&id)) != Some(&file.unresolved) {
+                let what = "references without an edge differ".to_owned();
+                found.push((what, id, None, None, None, None, None, None));
+            }
+        }
+        Ok(())
+    })?;
+    for link in links::strays(id)? {
+        found.push(row("surplus", link));
+    }
+    Ok(found)
+}
+
+fn compare(clean: impl Iterator<Item = Stored>, stored: Vec<Stored>, found: &mut Vec<Row>) {
+    let mut counts: BTreeMap<Stored, i64> = BTreeMap::new();
+    for link in clean {
+        *counts.entry(link).or_default() += 1;
+    }
+    for link in stored {
+        *counts.entry(link).or_default() -= 1;
+    }
+    for (link, count) in counts {
+        let what = if count > 0 { "missing" } else { "surplus" };
+        for _ in 0..count.unsigned_abs() {
+            found.push(row(what, link.clone()));
+        }
+    }
+}
+
+fn row(what: &str, link: Stored) -> Row {
+    (
+        what.to_owned(),
+        Some(link.file),
+        Some(link.source),
+        Some(link.target),
+        Some(link.kind),
+        Some(link.line),
+        Some(link.column),
+        Some(link.resolution),
+    )
+}
