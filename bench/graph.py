@@ -195,6 +195,7 @@ def main():
             sources = [int(row[0]) for row in session.run(
                 "SELECT DISTINCT source_id FROM onyx.links WHERE kind = 'calls' ORDER BY 1")]
             kinds = session.value("SELECT quote_literal(array_agg(DISTINCT kind)::text) FROM onyx.links")
+            kinds = kinds.replace("{", "{{").replace("}", "}}")
             measure(report, session, "django", edges, rng.sample(sources, min(count, len(sources))), kinds,
                     1 if edges <= 150000 else None)
     report.finish()

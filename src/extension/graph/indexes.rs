@@ -86,9 +86,7 @@ unsafe fn readable(table: pg_sys::Oid) -> bool {
 unsafe fn is_as_expected(index: pg_sys::Oid, table: pg_sys::Oid, columns: &[&CStr]) -> bool {
     // SAFETY: the caller's promise; the relation is open while it is read.
     unsafe {
-        if pg_sys::get_rel_relkind(index) as u8 != pg_sys::RELKIND_INDEX
-            || pg_sys::get_rel_relam(index) != pg_sys::BTREE_AM_OID
-        {
+        if pg_sys::get_rel_relkind(index) as u8 != pg_sys::RELKIND_INDEX {
             return false;
         }
         // The table first, as everybody locks.
@@ -102,7 +100,8 @@ unsafe fn is_as_expected(index: pg_sys::Oid, table: pg_sys::Oid, columns: &[&CSt
         }
         let form = &*(*relation).rd_index;
         let keys = form.indkey.values.as_slice(form.indnatts as usize);
-        let usable = form.indrelid == table
+        let usable = (*(*relation).rd_rel).relam == pg_sys::BTREE_AM_OID
+            && form.indrelid == table
             && form.indisvalid
             && !form.indcheckxmin
             && pg_sys::RelationGetIndexPredicate(relation).is_null()

@@ -180,7 +180,7 @@ unsafe fn materialize(
         let mut context = PgMemoryContexts::new("onyx row");
         while context.switch_to(|_| source.next(&mut row)).or_raise() {
             pg_sys::check_for_interrupts!();
-            let (values, nulls) = (row.values.as_ptr(), row.nulls.as_ptr());
+            let (values, nulls) = (row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
             pg_sys::tuplestore_putvalues((*info).setResult, (*info).setDesc, values, nulls);
             if allocates {
                 context.reset();
