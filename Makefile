@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo psql stop test test-pg16 check fmt install clean distclean need-pg-config
+.PHONY: help demo psql stop test test-pg16 soak check fmt install clean distclean need-pg-config
 .PHONY: bootstrap bootstrap-check
 
 help: ## List the targets
@@ -28,6 +28,9 @@ stop: ## Stop the demo cluster
 
 test: bootstrap ## Run the tests, on PostgreSQL 18
 	@scripts/test
+
+soak: bootstrap ## Kill things at random moments for a long time: ROUNDS=200
+	@scripts/test soak
 
 test-pg16: bootstrap ## Run the smoke tests on PostgreSQL 16
 	@scripts/test pg16

@@ -17,6 +17,8 @@ SOURCES = os.path.join(HOME, "src")
 # Registry, name, version, SHA-256 of the archive, directories of it that are taken.
 DJANGO = ("pypi", "Django", "5.1.4", "236e023f021f5ce7dee5779de7b286565fdea5f4ab86bae5338e3f7b69896cf0", ["django"])
 NETWORKX = ("pypi", "networkx", "3.4.2", "df5d4365b724cf81b8c6a7312509d0c22386097011ad1abe274afd5e9d3bbc5f", ["networkx"])
+WERKZEUG = ("pypi", "werkzeug", "3.1.3", "54b78bf3716d19a65be4fceccc0d1d7b89e608834989dfae50ea87564639213e", ["werkzeug"])
+COOKIE = ("crates", "cookie", "0.18.1", "4ddef33a339a91ea89fb53151bd0a4689cfce27055c291dfa69945475d22c747", [""])
 MIXED = [
     DJANGO,
     ("crates", "tokio", "1.54.1", "b52fd3255258d26fac7264ab5a76b53c13367136dc011d3d6ad4f8ed070396a3", [""]),
@@ -31,6 +33,12 @@ MIXED = [
     ("debian", "golang-golang-x-tools-dev", "1:0.5.0+ds-1", "d0cf4252c020c3ee79707619f925444779070dc1307cd8af1ed99bc8eaf7b3c5",
      ["usr/share/gocode/src"]),
 ]
+
+# Two Go modules that only `make eval-graph` reads.
+RAFT = ("debian", "golang-github-hashicorp-raft-dev", "1.1.2-1",
+        "f34877bf2e6d361137752e477ed94bb92556fd43a6ed29fa6135cc010f7d1954", ["usr/share/gocode/src"])
+GO_GIT = ("debian", "golang-github-go-git-go-git-dev", "5.4.2-3",
+          "a2d87579f6ee3ae85322c035d914722d411d17fcb5da68044809490913ea04a1", ["usr/share/gocode/src"])
 
 
 def fetch(package):

@@ -46,14 +46,18 @@ class Report:
     """Collects cases. `at_least` tells which side of the bar is the good one: True when `judged`
     must not be below it, False when it must not be above it."""
 
-    def __init__(self, target):
+    def __init__(self, target, aloud=False):
         self.target = target
+        # Long ones say each case at once.
+        self.aloud = aloud
         self.cases = []
         self.missed = []
 
     def add(self, case, unit, ours, peer=None, ratio=None, bar=None, note="", judged=None, at_least=True):
         row = (case, unit, rounded(ours), rounded(peer), rounded(ratio), bar, note)
         self.cases.append(dict(zip(COLUMNS, row)))
+        if self.aloud:
+            say("    " + ", ".join(f"{c} {v}" for c, v in zip(COLUMNS, row) if v not in (None, "")))
         if judged is not None and bar is not None:
             if judged < bar if at_least else judged > bar:
                 self.missed.append(case)

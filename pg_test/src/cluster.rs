@@ -352,6 +352,17 @@ impl Cluster {
             .unwrap_or_else(|e| panic!("no connection to {database}: {e:?}\n{}", self.log_tail()))
     }
 
+    /// A session in the database `postgres`, or `None` while the server takes none.
+    pub fn session(&self) -> Option<Client> {
+        self.try_connect("postgres", |_| {}).ok()
+    }
+
+    /// Whether the postmaster runs.
+    pub fn is_running(&self) -> bool {
+        let mut server = self.server();
+        server.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// A session, and what the server tells it besides answers.
     ///
     /// # Panics

@@ -19,11 +19,20 @@ fn cluster() -> &'static Cluster {
 fn answers_are_the_exact_ones_under_every_metric() {
     let mut client = cluster().database("metrics");
     random_table(&mut client, "t", 3, 2_000, 0.11);
-    for (operator, class) in
-        [("<->", "vector_l2_ops"), ("<#>", "vector_ip_ops"), ("<=>", "vector_cosine_ops")]
-    {
-        client.run(&format!("CREATE INDEX t_v ON t USING onyx_hnsw (v {class})"));
-        let sql = format!("SELECT id FROM t ORDER BY v {operator} '[0.1,0.2,0.3]' LIMIT 10");
+    client.run("ALTER TABLE t ADD h halfvec(3); UPDATE t SET h = v::halfvec(3)");
+    client.run("VACUUM ANALYZE t");
+    for (column, operator, class) in [
+        ("v", "<->", "vector_l2_ops"),
+        ("v", "<#>", "vector_ip_ops"),
+        ("v", "<=>", "vector_cosine_ops"),
+        ("v", "<+>", "vector_l1_ops"),
+        ("h", "<->", "halfvec_l2_ops"),
+        ("h", "<#>", "halfvec_ip_ops"),
+        ("h", "<=>", "halfvec_cosine_ops"),
+        ("h", "<+>", "halfvec_l1_ops"),
+    ] {
+        client.run(&format!("CREATE INDEX t_v ON t USING onyx_hnsw ({column} {class})"));
+        let sql = format!("SELECT id FROM t ORDER BY {column} {operator} '[0.1,0.2,0.3]' LIMIT 10");
         let plan = client.explain(&sql);
         assert!(
             plan.contains("Index Scan using t_v"),
@@ -33,7 +42,7 @@ fn answers_are_the_exact_ones_under_every_metric() {
         for i in 0..40 {
             let angle = f64::from(i) * 0.7;
             let query = format!("[{},{},{}]", angle.sin(), angle.cos(), (angle * 1.7).sin());
-            let order = format!("v {operator} '{query}'");
+            let order = format!("{column} {operator} '{query}'");
             let found = nearest(&mut client, "t", &order, 10, false);
             let exact = nearest(&mut client, "t", &order, 10, true);
             assert_eq!(found.len(), 10);
@@ -522,11 +531,17 @@ fn an_index_built_concurrently_with_writers_is_complete() {
                 }
             });
         }
-        client.run("CREATE INDEX CONCURRENTLY t_v ON t USING onyx_hnsw (v vector_l2_ops)");
-        client.run("REINDEX INDEX CONCURRENTLY t_v");
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        client.run("VACUUM t");
+        // However this ends, the writers end with it.
+        let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            client.run("CREATE INDEX CONCURRENTLY t_v ON t USING onyx_hnsw (v vector_l2_ops)");
+            client.run("REINDEX INDEX CONCURRENTLY t_v");
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            client.run("VACUUM t");
+        }));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Err(panic) = work {
+            std::panic::resume_unwind(panic);
+        }
     });
     assert_eq!(client.text("SELECT state FROM onyx.stat_index WHERE indexname = 't_v'"), "ready");
     assert_complete(&mut client, "t", "t_v");

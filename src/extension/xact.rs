@@ -127,8 +127,8 @@ fn fail(generation: GenerationId, index: pg_sys::Oid, error: Error) {
         error.raise();
     }
     BATCHES.with_borrow_mut(|batches| batches.remove(&generation));
-    // SAFETY: the transaction holds a lock on the index since it inserted into it; one it dropped
-    // itself is gone and needs no mark.
+    // SAFETY: the transaction holds a lock on the table since it inserted into it, so that nobody else
+    // can drop the index or lock it for long; one it dropped itself is gone and needs no mark.
     unsafe {
         let relation = pg_sys::try_relation_open(index, pg_sys::RowExclusiveLock as i32);
         if !relation.is_null() {

@@ -33,7 +33,11 @@ fn main() {
     for path in &paths {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         let Some(language) = Language::from_path(&name) else { continue };
-        if !languages.is_empty() && !languages.iter().any(|l| l == language.as_str()) {
+        // Manifests belong to every language.
+        let is_wanted = language == Language::Manifest
+            || languages.is_empty()
+            || languages.iter().any(|l| l == language.as_str());
+        if !is_wanted {
             continue;
         }
         let Ok(bytes) = fs::read(path) else { continue };

@@ -34,9 +34,15 @@ pub unsafe fn entry_value(
         return Ok(None);
     }
     Ok(match kind {
-        Kind::Vector(metric) => {
+        Kind::Vector(metric) | Kind::Half(metric) => {
             // SAFETY: the caller's promise.
-            let vector = unsafe { Vector::from_datum(datum) }?.0;
+            let vector = unsafe {
+                match kind {
+                    Kind::Half(_) => Vector::from_half_datum(datum),
+                    _ => Vector::from_datum(datum),
+                }
+            }?
+            .0;
             let zero = metric == Metric::Cosine && vector.iter().all(|x| *x == 0.0);
             (!zero).then_some(EntryValue::Vector(vector))
         }
@@ -84,7 +90,7 @@ unsafe fn column_dimensions(index: pg_sys::Relation, kind: Kind) -> Result<u32, 
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "column does not have dimensions",
         )
-        .with_hint("Declare it as vector(n), or index the expression cast to vector(n).")),
+        .with_hint("Declare it with a number of dimensions, as in vector(n), or index the expression cast to such a type.")),
     }
 }
 

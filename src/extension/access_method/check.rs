@@ -1,7 +1,8 @@
-//! `onyx.check_index`: does the generation have what the heap has?
+//! `onyx.check_index`: does the generation have what the heap has, and nothing else?
 
 use std::collections::HashSet;
 
+use onyx_protocol::index::{GenerationId, HeapTid};
 use onyx_protocol::message::{Item, RequestBody};
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -11,8 +12,8 @@ use crate::client;
 use crate::error::{Error, OrRaise};
 use crate::xact;
 
-/// Rows of an index's table that the caller's snapshot sees and its generation lacks. No rows: the
-/// generation is complete. An index that cannot answer at all gives one row without a tuple id.
+/// Rows of an index's table that the caller's snapshot sees and its generation lacks, and entries
+/// whose row's place is empty. No rows: there is nothing wrong. An index that cannot answer at all gives one row without a tuple id.
 #[pg_extern(sql = false)]
 fn check_index(
     index: pg_sys::Oid,
@@ -71,13 +72,7 @@ unsafe fn compare(
             }
         };
         xact::flush(id);
-        let mut entries = HashSet::new();
-        client::stream(RequestBody::IndexTids { generation: id }, |item| {
-            if let Item::Tids(tids) = item {
-                entries.extend(tids);
-            }
-            Ok(())
-        })?;
+        let entries = entries(id)?;
         let visible = exact::nearest(
             heap,
             index,
@@ -85,10 +80,76 @@ unsafe fn compare(
             std::ptr::null_mut(),
             &HashSet::new(),
         );
-        Ok(visible
-            .into_iter()
-            .filter(|row| !entries.contains(&row.tid))
-            .map(|row| (Some(u64_to_tid(row.tid)), "the row has no entry".to_string()))
+        let missing = visible.iter().map(|row| row.tid).filter(|tid| !entries.contains(tid));
+        let mut surplus = without_row(heap, &entries);
+        if !surplus.is_empty() {
+            // A vacuum meanwhile removes the entry first and empties the place then.
+            let now = self::entries(id)?;
+            surplus.retain(|tid| now.contains(tid));
+        }
+        let row = |tid, problem: &str| (Some(u64_to_tid(tid)), problem.to_owned());
+        Ok(missing
+            .map(|tid| row(tid, "the row has no entry"))
+            .chain(surplus.iter().map(|tid| row(*tid, "the entry has no row")))
             .collect())
     }
+}
+
+fn entries(id: GenerationId) -> Result<HashSet<HeapTid>, Error> {
+    let mut entries = HashSet::new();
+    client::stream(RequestBody::IndexTids { generation: id }, |item| {
+        if let Item::Tids(tids) = item {
+            entries.extend(tids);
+        }
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// Entries whose heap tuple id names no tuple, not even a dead one: vacuum takes a row's entry away
+/// before it empties its place.
+///
+/// # Safety
+/// `heap` is an open table.
+unsafe fn without_row(heap: pg_sys::Relation, entries: &HashSet<HeapTid>) -> Vec<HeapTid> {
+    // SAFETY: the caller's promise.
+    let (is_heap, blocks) = unsafe {
+        (
+            (*(*heap).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID,
+            pg_sys::RelationGetNumberOfBlocksInFork(heap, pg_sys::ForkNumber::MAIN_FORKNUM),
+        )
+    };
+    if !is_heap {
+        return Vec::new();
+    }
+    let mut sorted: Vec<HeapTid> = entries.iter().copied().collect();
+    sorted.sort_unstable();
+    let mut found = Vec::new();
+    for tids in sorted.chunk_by(|a, b| a >> 16 == b >> 16) {
+        pgrx::check_for_interrupts!();
+        let block = (tids[0] >> 16) as u32;
+        if block >= blocks {
+            found.extend_from_slice(tids);
+            continue;
+        }
+        // SAFETY: the block exists and is pinned and share-locked while its line pointers are read;
+        // nothing in between can raise.
+        unsafe {
+            let buffer = pg_sys::ReadBuffer(heap, block);
+            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let page = pg_sys::BufferGetPage(buffer).cast::<pg_sys::PageHeaderData>();
+            let head = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
+            let count = usize::from((*page).pd_lower).saturating_sub(head)
+                / size_of::<pg_sys::ItemIdData>();
+            let pointers = page.cast::<u8>().add(head).cast::<pg_sys::ItemIdData>();
+            found.extend(tids.iter().copied().filter(|tid| {
+                let offset = usize::from(*tid as u16);
+                let is_there = (1..=count).contains(&offset)
+                    && (*pointers.add(offset - 1)).lp_flags() != pg_sys::LP_UNUSED;
+                !is_there
+            }));
+            pg_sys::UnlockReleaseBuffer(buffer);
+        }
+    }
+    found
 }

@@ -59,7 +59,7 @@ pub unsafe fn create(
     dimensions: u32,
 ) -> Result<(GenerationHeader, Metapage), Error> {
     let content = match kind {
-        Kind::Vector(_) => Content::Vectors,
+        Kind::Vector(_) | Kind::Half(_) => Content::Vectors,
         Kind::Text => Content::Texts(model::current()?),
     };
     let dimensions = match &content {

@@ -11,6 +11,8 @@ use crate::error::Error;
 pub enum Kind {
     /// pgvector's `vector` under a metric.
     Vector(Metric),
+    /// pgvector's `halfvec` under a metric.
+    Half(Metric),
     /// `text` by the cosine distance of its embeddings.
     Text,
 }
@@ -21,6 +23,11 @@ impl Kind {
             1 => Self::Vector(Metric::L2),
             2 => Self::Vector(Metric::InnerProduct),
             3 => Self::Vector(Metric::Cosine),
+            4 => Self::Vector(Metric::L1),
+            11 => Self::Half(Metric::L2),
+            12 => Self::Half(Metric::InnerProduct),
+            13 => Self::Half(Metric::Cosine),
+            14 => Self::Half(Metric::L1),
             100 => Self::Text,
             _ => return None,
         })
@@ -48,7 +55,7 @@ impl Kind {
     /// The metric of its graph.
     pub fn metric(self) -> Metric {
         match self {
-            Self::Vector(metric) => metric,
+            Self::Vector(metric) | Self::Half(metric) => metric,
             Self::Text => Metric::Cosine,
         }
     }
@@ -70,6 +77,11 @@ kind_functions!(
     onyx_kind_vector_l2 = 1,
     onyx_kind_vector_ip = 2,
     onyx_kind_vector_cosine = 3,
+    onyx_kind_vector_l1 = 4,
+    onyx_kind_halfvec_l2 = 11,
+    onyx_kind_halfvec_ip = 12,
+    onyx_kind_halfvec_cosine = 13,
+    onyx_kind_halfvec_l1 = 14,
     onyx_kind_text = 100
 );
 

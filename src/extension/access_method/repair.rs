@@ -24,7 +24,9 @@ pub fn maintain_database() {
         valid_indexes().into_iter().filter(|i| needs_rebuild(*i)).collect()
     });
     for index in broken {
-        rebuild(index);
+        if is_free(index) {
+            rebuild(index);
+        }
     }
     BackgroundWorker::transaction(|| {
         if installed()
@@ -68,10 +70,10 @@ fn index_oids(condition: &str) -> Vec<pg_sys::Oid> {
     found.unwrap_or_default()
 }
 
-/// Drops what an interrupted concurrent rebuild left behind. One under way holds locks that end the
-/// attempt.
+/// Drops what an interrupted concurrent rebuild left behind. One under way holds a lock on the table,
+/// and must not be waited for: it waits for this transaction in its turn.
 fn drop_leftovers() {
-    let query = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+    let query = "SELECT i.indrelid, pg_catalog.format('%I.%I', n.nspname, c.relname)
          FROM pg_catalog.pg_class c
          JOIN pg_catalog.pg_am a ON a.oid = c.relam
          JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
@@ -79,18 +81,40 @@ fn drop_leftovers() {
          WHERE a.amname = 'onyx_hnsw' AND c.relkind = 'i' AND NOT i.indisvalid
            AND c.relpersistence <> 't' AND c.relname ~ '_cc(new|old)[0-9]*$'";
     let left: Result<Vec<_>, spi::Error> = Spi::connect(|client| {
-        client
-            .select(query, None, &[])?
-            .filter_map(|row| row.get::<String>(1).transpose())
-            .collect()
+        let rows = client.select(query, None, &[])?;
+        rows.filter_map(|row| match (row.get::<pg_sys::Oid>(1), row.get::<String>(2)) {
+            (Ok(Some(table)), Ok(Some(name))) => Some(Ok((table, name))),
+            (Err(error), _) | (_, Err(error)) => Some(Err(error)),
+            _ => None,
+        })
+        .collect()
     });
-    for name in left.unwrap_or_default() {
+    for (table, name) in left.unwrap_or_default() {
+        // SAFETY: neither waits nor raises; the lock is held until the transaction ends.
+        let free = unsafe {
+            pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessExclusiveLock as i32)
+        };
+        if !free {
+            continue;
+        }
         pgrx::log!("onyx maintenance drops index {name}, left by an interrupted rebuild");
-        let done = Spi::run("SET LOCAL lock_timeout = '1s'")
-            .and_then(|()| Spi::run(&format!("DROP INDEX {name}")));
-        if let Err(error) = done {
+        if let Err(error) = Spi::run(&format!("DROP INDEX {name}")) {
             pgrx::log!("onyx maintenance could not drop index {name}: {error}");
         }
+    }
+}
+
+/// Whether a rebuild could begin at once: another one, or a vacuum, is not waited for, since it may
+/// wait for this worker.
+fn is_free(index: pg_sys::Oid) -> bool {
+    // SAFETY: in a transaction of a connected worker; both neither wait nor raise.
+    unsafe {
+        pg_sys::StartTransactionCommand();
+        let table = pg_sys::IndexGetRelation(index, true);
+        let free = table != pg_sys::InvalidOid
+            && pg_sys::ConditionalLockRelationOid(table, pg_sys::ShareUpdateExclusiveLock as i32);
+        pg_sys::CommitTransactionCommand();
+        free
     }
 }
 

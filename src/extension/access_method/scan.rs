@@ -1,12 +1,14 @@
 //! ORDER BY distance: batches of nearest entries from the engine, larger and larger until the
 //! executor has enough; exact from the heap when the engine cannot answer.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use onyx_protocol::index::{EntryValue, GenerationId, Hit, QueryValue};
 use onyx_protocol::message::{RequestBody, Response};
 use pgrx::{PgMemoryContexts, prelude::*};
 
+use super::metapage::Metapage;
 use super::opclass::Kind;
 use super::{build, exact, generation, u64_to_tid};
 use crate::error::{Error, OrRaise};
@@ -14,6 +16,9 @@ use crate::{client, guc, xact};
 
 /// Most hits asked for at once; a scan that needs more goes on exactly from the heap.
 const MAX_K: u32 = 1_000_000;
+
+/// Hits asked for first: mostly enough for a LIMIT, and fewer to send than there are candidates.
+const FIRST_K: u32 = 64;
 
 /// Where a scan is.
 enum Source {
@@ -135,11 +140,15 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
     let (generation, k) = match state.source {
         // SAFETY: the caller's promise.
         Source::Start => match unsafe { start(scan, state) }? {
-            Some(generation) => (generation, guc::EF_SEARCH.get() as u32),
+            Some(generation) => (generation, FIRST_K.min(guc::EF_SEARCH.get() as u32)),
             // SAFETY: the caller's promise.
             None => return unsafe { go_exact(scan, state, None) },
         },
         Source::Engine { complete: true, .. } | Source::Exact => return Ok(false),
+        // The same candidates again, then ever more of them.
+        Source::Engine { generation, k, .. } if k < guc::EF_SEARCH.get() as u32 => {
+            (generation, guc::EF_SEARCH.get() as u32)
+        }
         Source::Engine { generation, k, .. } if k < MAX_K => (generation, (k * 2).min(MAX_K)),
         // SAFETY: the caller's promise.
         Source::Engine { .. } => return unsafe { go_exact(scan, state, None) },
@@ -147,6 +156,15 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
     let Some(query) = state.query.clone() else { return Ok(false) };
     let ef = k.max(guc::EF_SEARCH.get() as u32);
     match client::call(RequestBody::IndexSearch { generation, query, k, ef }) {
+        // The engine was started again meanwhile, maybe on another store.
+        Ok(Response::Hits(_)) if has_another_engine() => {
+            // SAFETY: the caller's promise.
+            match unsafe { usable((*scan).indexRelation) } {
+                Ok(_) => Ok(true),
+                // SAFETY: the caller's promise.
+                Err(_) => unsafe { go_exact(scan, state, None) },
+            }
+        }
         Ok(Response::Hits(hits)) => {
             state.source = Source::Engine { generation, k, complete: hits.len() < k as usize };
             state.next = 0;
@@ -163,6 +181,36 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
         }
         Err(error) => Err(error),
     }
+}
+
+thread_local! {
+    /// The generation last found usable: by which connection, and since which vacuum.
+    static FOUND_USABLE: Cell<Option<(u64, GenerationId, u64)>> = const { Cell::new(None) };
+}
+
+/// The generation if it can answer. The engine is asked once for each connection and vacuum: what
+/// changes after that, it says itself when it is asked to search.
+///
+/// # Safety
+/// As of [`generation::usable`].
+unsafe fn usable(
+    index: pg_sys::Relation,
+) -> Result<(GenerationId, Metapage), generation::Unusable> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (id, page) = generation::identity(index)?;
+        if FOUND_USABLE.get() == Some((client::opened(), id, page.vacuum_lsn)) {
+            return Ok((id, page));
+        }
+        let (id, page) = generation::usable(index)?;
+        FOUND_USABLE.set(Some((client::opened(), id, page.vacuum_lsn)));
+        Ok((id, page))
+    }
+}
+
+/// Whether the engine that has just answered is another one than was found usable.
+fn has_another_engine() -> bool {
+    FOUND_USABLE.get().is_none_or(|(opened, _, _)| opened != client::opened())
 }
 
 /// Reads the query and finds the generation; `None` when the answer has to come from the heap.
@@ -198,7 +246,7 @@ unsafe fn start(
             // Every distance is NULL or NaN: any order is right.
             None => return Ok(None),
         };
-        match generation::usable((*scan).indexRelation) {
+        match usable((*scan).indexRelation) {
             Ok((id, page)) => {
                 if let Some(QueryValue::Vector(v)) = &state.query
                     && v.len() != page.dimensions as usize

@@ -6,7 +6,7 @@
 
 mod wire;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use onyx_protocol::message::{Item, Request, RequestBody, Response};
@@ -21,6 +21,17 @@ const STARTUP_WAIT: Duration = Duration::from_secs(10);
 
 thread_local! {
     static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
+    static OPENED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many connections this backend has opened: as long as it is the same, so is the engine.
+pub fn opened() -> u64 {
+    OPENED.get()
+}
+
+fn open() -> Result<Connection, Error> {
+    OPENED.set(OPENED.get() + 1);
+    Connection::open()
 }
 
 /// Asks and waits for the answer. Fails at once when the engine is down.
@@ -44,7 +55,7 @@ pub fn stream(
     // engine yet, so one fresh attempt is safe.
     let mut connection = match CONNECTION.take() {
         Some(connection) if connection.is_alive() => connection,
-        _ => Connection::open()?,
+        _ => open()?,
     };
     let response = connection.request(&request, &mut on_item);
     match response {

@@ -30,6 +30,9 @@ pub struct Within(pub u32);
 impl Within {
     /// The file itself.
     pub const FILE: Self = Self(0);
+    /// What a file gives to others by name, where that is not what it has under the name itself: owner
+    /// of imports and attributes that are exports of ECMAScript.
+    pub const EXPORTS: Self = Self(u32::MAX);
 
     /// A definition.
     pub fn definition(number: u32) -> Self {
@@ -90,6 +93,10 @@ pub enum Expr {
     Either(ExprId, ExprId),
     /// Several at once.
     Tuple(Vec<ExprId>),
+    /// A definition of this file, by its number.
+    Definition(u32),
+    /// An object with these members: `{ a: b }`.
+    Object(Vec<(NameId, ExprId)>),
 }
 
 /// The shape of a type.
@@ -118,6 +125,8 @@ pub enum Type {
     Projection(TypeId, TypeId, NameId),
     /// The type of an expression: `typeof x`, a base class as written in Python.
     Of(ExprId),
+    /// A struct without name, by its fields; an embedded one has no name.
+    Struct(Vec<(NameId, TypeId)>),
 }
 
 /// Numbered names, expressions and types.
@@ -184,6 +193,10 @@ pub mod flags {
     pub const ELSEWHERE: u16 = 1 << 12;
     /// Embedded: its members are members of its owner.
     pub const EMBEDDED: u16 = 1 << 13;
+    /// Found by no name, only through what holds it: a method of an object without name.
+    pub const HIDDEN: u16 = 1 << 15;
+    /// A type alias in kind, but a type of its own: Go's defined types.
+    pub const DISTINCT: u16 = 1 << 14;
 
     /// Import: all public names.
     pub const GLOB: u16 = 1;
@@ -197,6 +210,8 @@ pub mod flags {
     pub const OF_DEFAULT: u16 = 1 << 4;
     /// Import: not static, made by a call (`require`, `import()`).
     pub const DYNAMIC: u16 = 1 << 5;
+    /// Import: the local name is a guess; the module says what it is called.
+    pub const GUESSED: u16 = 1 << 6;
 }
 
 /// A parameter of a function.
@@ -290,6 +305,97 @@ pub struct Export {
     pub value: ExprId,
 }
 
+/// Whose manifest it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ManifestKind {
+    /// `go.mod`
+    Go,
+    /// `Cargo.toml`
+    Cargo,
+    /// `package.json`
+    Package,
+    /// `tsconfig.json`, `tsconfig.*.json`, `jsconfig.json`
+    Config,
+}
+
+impl ManifestKind {
+    /// The kind of the manifest at a path, by its name.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next()?;
+        Some(match name {
+            "go.mod" => Self::Go,
+            "Cargo.toml" => Self::Cargo,
+            "package.json" => Self::Package,
+            "jsconfig.json" => Self::Config,
+            _ => {
+                let middle = name.strip_prefix("tsconfig")?.strip_suffix(".json")?;
+                if !(middle.is_empty() || middle.starts_with(['.', '-'])) {
+                    return None;
+                }
+                Self::Config
+            }
+        })
+    }
+}
+
+/// A name in a manifest and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Alias {
+    /// The name, or a pattern with one `*`.
+    pub name: String,
+    /// What it stands for, in the order it is tried: paths or names as written.
+    pub targets: Vec<String>,
+}
+
+/// What a manifest says. Paths are as written, relative to its directory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Whose it is.
+    pub kind: ManifestKind,
+    /// Module path of `go.mod`, package name of `Cargo.toml` and `package.json`; may be empty.
+    pub name: String,
+    /// Name of Cargo's library when it is not made of the package's.
+    pub library: String,
+    /// Files the package begins with: `lib.path` of Cargo; `source`, `types`, `typings`, `module`,
+    /// `main` of `package.json`.
+    pub entries: Vec<String>,
+    /// `exports` and `bin` of `package.json` by subpath (`.`, `./x`, `./*`), all conditions' targets;
+    /// `path` of Cargo's binaries, examples, tests and benches by name.
+    pub exports: Vec<Alias>,
+    /// `paths` of a configuration; `imports` of `package.json`; `replace` of `go.mod`; renamed
+    /// dependencies of Cargo (the package's name).
+    pub aliases: Vec<Alias>,
+    /// `baseUrl` of a configuration.
+    pub base: String,
+    /// `rootDir` and `rootDirs` of a configuration.
+    pub sources: Vec<String>,
+    /// `outDir` of a configuration.
+    pub output: String,
+    /// `extends` of a configuration.
+    pub extends: Vec<String>,
+    /// Members of a workspace: globs.
+    pub members: Vec<String>,
+}
+
+impl Manifest {
+    /// One that says nothing.
+    pub fn new(kind: ManifestKind) -> Self {
+        Self {
+            kind,
+            name: String::new(),
+            library: String::new(),
+            entries: Vec::new(),
+            exports: Vec::new(),
+            aliases: Vec::new(),
+            base: String::new(),
+            sources: Vec::new(),
+            output: String::new(),
+            extends: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+}
+
 /// What other files can see of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
@@ -307,6 +413,24 @@ pub struct Interface {
     pub exports: Vec<Export>,
     /// Whether only `exports` are public (`__all__` is there).
     pub exports_all: bool,
+    /// Of a manifest what it says; such a file has nothing else.
+    pub manifest: Option<Manifest>,
+}
+
+impl Interface {
+    /// One that says nothing.
+    pub fn new(language: Language) -> Self {
+        Self {
+            language,
+            pool: Pool::default(),
+            definitions: Vec::new(),
+            attributes: Vec::new(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            exports_all: false,
+            manifest: None,
+        }
+    }
 }
 
 /// What a scope is.
@@ -371,6 +495,8 @@ pub enum ReferenceKind {
     LocalImport,
     /// Is a member of a type, and perhaps another's in its place; `source` is the member.
     Override,
+    /// Is a type that implements what it has the members of; `source` is the type.
+    Satisfy,
 }
 
 /// A reference.
@@ -403,6 +529,19 @@ pub struct Body {
     pub imports: Vec<Import>,
     /// In order of the source.
     pub references: Vec<Reference>,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        let file = Scope { kind: ScopeKind::File, parent: 0, within: Within::FILE };
+        Self {
+            pool: Pool::default(),
+            scopes: vec![file],
+            bindings: Vec::new(),
+            imports: Vec::new(),
+            references: Vec::new(),
+        }
+    }
 }
 
 fn versioned<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::ManifestKind;
+
 /// Languages with a parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Language {
@@ -19,10 +21,12 @@ pub enum Language {
     Go,
     /// Java.
     Java,
+    /// None: a file that says what a directory is to a language's tools (`code::Manifest`).
+    Manifest,
 }
 
 impl Language {
-    /// All of them.
+    /// All that have a parser of definitions, in order: `Manifest`, the last, is none of them.
     pub const ALL: [Self; 7] = [
         Self::Rust,
         Self::Python,
@@ -43,6 +47,7 @@ impl Language {
             Self::JavaScript => "javascript",
             Self::Go => "go",
             Self::Java => "java",
+            Self::Manifest => "manifest",
         }
     }
 
@@ -59,13 +64,17 @@ impl Language {
         let name = name.to_ascii_lowercase();
         match name.as_str() {
             "jsx" => Some(Self::JavaScript),
+            "manifest" => Some(Self::Manifest),
             _ => Self::ALL.into_iter().find(|l| l.as_str() == name),
         }
     }
 
-    /// The language of a path, by its extension.
+    /// The language of a path, by its extension, or its name if it is a manifest's.
     pub fn from_path(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next()?;
+        if ManifestKind::from_path(name).is_some() {
+            return Some(Self::Manifest);
+        }
         let (_, extension) = name.rsplit_once('.')?;
         Some(match extension {
             "rs" => Self::Rust,

@@ -23,6 +23,8 @@ pub enum Metric {
     InnerProduct,
     /// One minus the cosine of the angle.
     Cosine,
+    /// Sum of absolute differences.
+    L1,
 }
 
 /// What an index's entries are.

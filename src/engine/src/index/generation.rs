@@ -1,29 +1,35 @@
 //! One index generation: its state, and what changes its entries.
 //!
 //! Locks are taken in this order: `writer`, the text queue, `table`. `writer` makes the order of
-//! changes in the store and in memory the same; graphs are changed outside all locks.
+//! changes in the store and in memory the same; graphs are changed outside all locks but that.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use onyx_protocol::index::{
-    GenerationHeader, GenerationId, GenerationState, GenerationStatus, HeapTid, Lsn,
+    Content, GenerationHeader, GenerationId, GenerationState, GenerationStatus, HeapTid, Lsn,
 };
 use onyx_protocol::{ErrorKind, WireError};
 
-use super::backlog::Backlog;
-use super::distance::{Vector, all_finite};
+use super::arena::CHUNK_ROWS;
+use super::distance::all_finite;
 use super::graph::{Graph, GraphOptions, PointId};
 use super::jobs::Job;
-use super::points::{Embedding, Points};
+use super::linker::Linker;
+use super::memory::{Share, no_room};
+use super::points::{Points, State};
+use super::rows::Layout;
 use super::shared::Shared;
 use crate::store::{DurableState, GenerationRecord, ModelKey, TextHash, lock, read, write};
 
-/// A graph is rebuilt when more than one in so many of its points is dead ...
-const REBUILD_SHARE: usize = 4;
-/// ... and they are more than this: below, scanning them costs less than rebuilding.
-const REBUILD_POINTS: usize = 256;
+/// Dead points are taken out when they are more than one in so many ...
+const REPAIR_SHARE: usize = 8;
+/// ... and more than this: taking them out looks at every list.
+const REPAIR_POINTS: usize = 256;
+
+/// Fewer vectors than this do not tell how a generation's vectors lie.
+const SAMPLE_POINTS: usize = 32;
 
 /// Where a generation is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +62,12 @@ pub struct Table {
     pub points: Points,
     /// What orders the points; replaced as a whole.
     pub graph: Arc<Graph>,
+    /// What links points into it.
+    pub linker: Arc<Linker>,
 }
+
+/// A point and its vector.
+pub type Arrival<'a> = (PointId, &'a [f32]);
 
 /// A generation.
 pub struct Generation {
@@ -69,24 +80,35 @@ pub struct Generation {
     life: RwLock<Life>,
     durable: AtomicU64,
     vacuum: AtomicU64,
-    rebuilding: AtomicBool,
-    pub(super) backlog: Arc<Backlog>,
+    repairing: AtomicBool,
+    pub(super) share: Share,
+    /// Points linked or taken out since the graph was saved, and the moment of the last save.
+    pub(super) unsaved: AtomicUsize,
+    pub(super) moment: AtomicU64,
+    pub(super) saving: Mutex<()>,
+    pub(super) save_queued: AtomicBool,
 }
 
 impl Generation {
     /// A generation as it is in the store, nothing of it in memory yet.
     pub fn new(record: GenerationRecord, highest: Lsn, life: Life, shared: &Shared) -> Self {
-        let graph = Graph::new(options(&record.header), Arc::clone(&shared.pool));
+        let paused = life == Life::Loading;
+        let pool = Arc::clone(&shared.pool);
+        let table = empty_table(&record.header, Layout::Whole, paused, pool);
         Self {
             header: record.header.clone(),
             model: record.model,
             durable: AtomicU64::new(highest),
             vacuum: AtomicU64::new(record.vacuum_lsn),
             writer: Mutex::new(Writer { record, highest, touched: None }),
-            table: RwLock::new(Table { points: Points::default(), graph: Arc::new(graph) }),
+            table: RwLock::new(table),
             life: RwLock::new(life),
-            rebuilding: AtomicBool::new(false),
-            backlog: Arc::default(),
+            repairing: AtomicBool::new(false),
+            share: Share::new(Arc::clone(&shared.budget)),
+            unsaved: AtomicUsize::new(0),
+            moment: AtomicU64::new(0),
+            saving: Mutex::new(()),
+            save_queued: AtomicBool::new(false),
         }
     }
 
@@ -110,9 +132,104 @@ impl Generation {
         }
     }
 
-    /// An empty graph like its own.
-    pub fn new_graph(&self, shared: &Shared) -> Graph {
-        Graph::new(options(&self.header), Arc::clone(&shared.pool))
+    /// An empty table.
+    pub fn new_table(&self, layout: Layout, shared: &Shared) -> Table {
+        let paused = self.life() == Life::Loading;
+        empty_table(&self.header, layout, paused, Arc::clone(&shared.pool))
+    }
+
+    /// How rows of vectors like these are kept.
+    pub fn layout_for(&self, sample: &[&[f32]]) -> Layout {
+        let dimensions = self.header.dimensions as usize;
+        // A model's vectors are spread around zero.
+        if self.model.is_some() {
+            return Layout::fit(dimensions, sample.iter().take(1).copied());
+        }
+        if sample.len() < SAMPLE_POINTS {
+            return Layout::Whole;
+        }
+        Layout::fit(dimensions, sample.iter().take(1_000).copied())
+    }
+
+    /// Puts points into their rows and queues them for the graph; searches find them from now on. The
+    /// caller is the generation's one writer.
+    pub(super) fn arrive(&self, arrivals: &[Arrival<'_>]) -> Result<(), WireError> {
+        let (graph, linker) = self.graph();
+        let Err(error) = self.place(&graph, &linker, arrivals) else { return Ok(()) };
+        let reason = match error.detail.is_empty() {
+            true => error.message.clone(),
+            false => format!("{}: {}", error.message, error.detail.trim_end_matches('.')),
+        };
+        self.set_life(Life::Stale(reason));
+        self.give_memory_back();
+        Err(error)
+    }
+
+    /// Forgets everything in memory, of a generation that will not be used again.
+    pub(super) fn give_memory_back(&self) {
+        let mut table = write(&self.table);
+        let (layout, pool) = (table.graph.rows.layout(), table.linker.pool());
+        let old = std::mem::replace(&mut *table, empty_table(&self.header, layout, true, pool));
+        self.share.set(0);
+        drop(table);
+        drop(old);
+    }
+
+    /// The graph and what links into it.
+    pub(super) fn graph(&self) -> (Arc<Graph>, Arc<Linker>) {
+        let table = read(&self.table);
+        (Arc::clone(&table.graph), Arc::clone(&table.linker))
+    }
+
+    fn place(
+        &self,
+        graph: &Graph,
+        linker: &Arc<Linker>,
+        arrivals: &[Arrival<'_>],
+    ) -> Result<(), WireError> {
+        if arrivals.is_empty() {
+            return Ok(());
+        }
+        let end = graph.end();
+        let new = arrivals.iter().filter(|(id, _)| *id as usize >= end).count();
+        self.make_room(graph, new)?;
+        let mut ids = Vec::with_capacity(arrivals.len());
+        for (id, values) in arrivals {
+            if !graph.reserve(*id, self.has_room_for_rest(graph)) {
+                return Err(no_room(self.memory_bytes(), self.share.budget().limit()));
+            }
+            // SAFETY: the point is new to the graph, or its row was left by another point, which no
+            // walk can reach any more; and there is one writer.
+            unsafe { graph.put(*id, values) };
+            if !graph.is_linked(*id) {
+                ids.push(*id);
+            }
+        }
+        linker.add(&ids)?;
+        let mut table = write(&self.table);
+        arrivals.iter().for_each(|(id, _)| table.points.publish(&[*id]));
+        self.share.set(self.table_bytes(&table));
+        self.unsaved.fetch_add(ids.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Leaves the rests of rows to the store until so many more points fit into the memory.
+    fn make_room(&self, graph: &Graph, points: usize) -> Result<(), WireError> {
+        let bytes = (points * point_bytes(graph)) as u64;
+        while !self.share.budget().fits(bytes) {
+            let Some((taken, _)) = graph.rows.take_rest() else {
+                let wanted = self.memory_bytes() + bytes;
+                return Err(no_room(wanted, self.share.budget().limit()));
+            };
+            graph.quiesce();
+            drop(taken);
+            self.share.set(self.memory_bytes());
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_room_for_rest(&self, graph: &Graph) -> bool {
+        self.share.budget().fits((graph.rows.row_bytes().1 * CHUNK_ROWS) as u64)
     }
 
     /// The error of whoever needs it to be searchable.
@@ -147,16 +264,39 @@ impl Generation {
         self.check_writable()
     }
 
-    /// Gives a text's entries their vector, or marks them as failed.
-    pub fn fill(&self, rows: &[(TextHash, Embedding)]) -> Result<(), WireError> {
+    /// Gives texts' entries their vectors, or marks those without one as failed.
+    pub fn fill(
+        &self,
+        shared: &Shared,
+        rows: &[(TextHash, Option<&[f32]>)],
+    ) -> Result<(), WireError> {
+        let writer = lock(&self.writer);
+        let sample: Vec<&[f32]> = rows.iter().filter_map(|(_, values)| *values).collect();
         let mut table = write(&self.table);
-        let new: Vec<(PointId, Vector)> = rows
-            .iter()
-            .filter_map(|(hash, embedding)| table.points.fill(*hash, embedding.clone()))
-            .collect();
-        let graph = Arc::clone(&table.graph);
+        self.choose_layout(&mut table, &sample, shared);
+        let mut arrivals: Vec<Arrival<'_>> = Vec::new();
+        for (hash, values) in rows {
+            let state = if values.is_some() { State::Known } else { State::Failed };
+            let id = table.points.fill(hash, state);
+            arrivals.extend(id.zip(*values));
+        }
         drop(table);
-        graph.insert(&new).inspect_err(|e| self.set_life(Life::Stale(e.message.clone())))
+        let result = self.arrive(&arrivals);
+        drop(writer);
+        self.save_soon(shared);
+        result
+    }
+
+    /// Decides how rows are kept, as long as there are none.
+    pub(super) fn choose_layout(&self, table: &mut Table, sample: &[&[f32]], shared: &Shared) {
+        if table.graph.end() > 0 || sample.is_empty() {
+            return;
+        }
+        let layout = self.layout_for(sample);
+        if layout != table.graph.rows.layout() {
+            let new = self.new_table(layout, shared);
+            (table.graph, table.linker) = (new.graph, new.linker);
+        }
     }
 
     /// Removes entries, durably.
@@ -182,15 +322,37 @@ impl Generation {
             table.points.remove(*tid);
         }
         let (live, dead) = (table.points.live(), table.points.dead());
+        // While loading, what is missing is still to come.
+        let emptied =
+            table.points.entries() == 0 && table.points.end() > 0 && self.life() == Life::Ready;
+        let old = emptied.then(|| {
+            let layout = table.graph.rows.layout();
+            std::mem::replace(&mut *table, self.new_table(layout, shared))
+        });
+        self.share.set(self.table_bytes(&table));
         drop(table);
         drop(writer);
+        drop(old);
         shared.store.sync()?;
         self.made_durable(highest);
-        let worth_it = dead > REBUILD_POINTS && dead * REBUILD_SHARE > live + dead;
-        if worth_it && !self.rebuilding.swap(true, Ordering::AcqRel) {
-            shared.jobs.add(Job::Rebuild(self.id()));
+        if emptied {
+            self.unsaved.fetch_add(live + dead, Ordering::Relaxed);
+            shared.jobs.add(Job::Tidy(self.id()));
+            return Ok(());
         }
+        self.repair_soon(shared);
         Ok(())
+    }
+
+    /// Has dead points taken out in the background when they are many.
+    pub(super) fn repair_soon(&self, shared: &Shared) {
+        let table = read(&self.table);
+        let (live, dead) = (table.points.live(), table.points.dead());
+        drop(table);
+        let worth_it = dead > REPAIR_POINTS && dead * REPAIR_SHARE > live + dead;
+        if worth_it && self.life() == Life::Ready && !self.repairing.swap(true, Ordering::AcqRel) {
+            shared.jobs.add(Job::Repair(self.id()));
+        }
     }
 
     /// All heap tuples, ascending.
@@ -203,14 +365,14 @@ impl Generation {
             return items.map(|item| Ok(item?.tid)).collect();
         }
         drop(writer);
-        let mut tids = read(&self.table).points.tids();
+        let mut tids = read(&self.table).points.all_tids();
         tids.sort_unstable();
         Ok(tids)
     }
 
-    /// Ends a rebuild, done or not.
-    pub fn rebuild_ended(&self) {
-        self.rebuilding.store(false, Ordering::Release);
+    /// Ends a repair, done or not.
+    pub fn repair_ended(&self) {
+        self.repairing.store(false, Ordering::Release);
     }
 
     /// The highest stamp written, to be passed to [`Generation::made_durable`] after a sync.
@@ -240,15 +402,20 @@ impl Generation {
             Life::Ready => return Ok(()),
             life => return Err(unusable(&life, false).unwrap_or_else(absent)),
         }
+        let (graph, linker) = self.graph();
         let total = read(&self.table).points.live() as u64;
         let waited =
-            self.backlog.wait(&mut |left| progress(total.saturating_sub(left), total), cancelled);
+            linker.wait(&mut |left| progress(total.saturating_sub(left), total), cancelled);
         if let Err(error) = waited {
             if error.kind == ErrorKind::Internal {
                 self.set_life(Life::Stale(error.message.clone()));
             }
             return Err(error);
         }
+        graph.reach_all(&|| cancelled());
+        self.save(shared)?;
+        // Entries of a build are not logged: their files are what makes them safe.
+        shared.store.flush_items()?;
         let mut writer = lock(&self.writer);
         let mut record = writer.record.clone();
         record.state = DurableState::Ready;
@@ -281,15 +448,15 @@ impl Generation {
             reason,
             entries: table.points.entries() as u64,
             pending: table.points.waiting_entries() as u64,
-            tombstones: table.points.dead() as u64,
+            tombstones: table.points.tombstones() as u64,
             memory_bytes: self.table_bytes(&table),
             durable_lsn: self.durable.load(Ordering::Relaxed),
             vacuum_lsn: self.vacuum.load(Ordering::Relaxed),
         }
     }
 
-    fn table_bytes(&self, table: &Table) -> u64 {
-        table.points.memory_bytes(self.header.dimensions as usize) + table.graph.memory_bytes()
+    pub(super) fn table_bytes(&self, table: &Table) -> u64 {
+        table.points.memory_bytes() + table.graph.memory_bytes()
     }
 
     /// Bytes of memory it takes.
@@ -298,12 +465,27 @@ impl Generation {
     }
 }
 
-fn options(header: &GenerationHeader) -> GraphOptions {
-    GraphOptions {
+fn empty_table(
+    header: &GenerationHeader,
+    layout: Layout,
+    paused: bool,
+    pool: Arc<rayon::ThreadPool>,
+) -> Table {
+    let options = GraphOptions {
         metric: header.metric,
+        dimensions: header.dimensions as usize,
         m: header.m as usize,
         ef_construction: header.ef_construction as usize,
-    }
+    };
+    let graph = Arc::new(Graph::new(options, layout));
+    let linker = Arc::new(Linker::new(Arc::clone(&graph), pool, paused));
+    let texts = matches!(header.content, Content::Texts(_));
+    Table { points: Points::new(texts), graph, linker }
+}
+
+/// Bytes a point takes at least, what is known of its entries included.
+fn point_bytes(graph: &Graph) -> usize {
+    graph.rows.row_bytes().0 + graph.links.point_bytes() + 40
 }
 
 /// The error of an unknown generation.

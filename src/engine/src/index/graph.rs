@@ -1,159 +1,465 @@
-//! The navigable small world graph, behind the few operations the rest of the room needs, so that
-//! another form can replace it. The only file that names hnsw_rs.
+//! The navigable small world graph (Malkov and Yashunin, "Efficient and robust approximate nearest
+//! neighbor search using Hierarchical Navigable Small World graphs", algorithms 1 to 5): vectors in
+//! contiguous rows, neighbours in flat lists.
 //!
-//! A graph only grows: points are never taken out, the room filters dead ones and builds a new graph
-//! when they are too many. Inserting and searching may overlap without limit.
+//! * A full list is cut by algorithm 4, as a new point's is: not by distance alone, which would cut
+//!   every link to a point far from all others.
+//! * Points are inserted from any number of threads. A search takes no lock and waits for nobody.
+//! * A point is taken out by `repair`; its id may be used again once no walk that began before is
+//!   under way, which [`Graph::quiesce`] waits for.
 //!
-//! hnsw_rs keeps a copy of what it is given; it is given the shared [`Vector`], so the numbers
-//! themselves exist once.
+//! Knows nothing of entries and heap tuples.
 
-use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use hnsw_rs::prelude::{Distance, Hnsw};
 use onyx_protocol::index::Metric;
-use onyx_protocol::{ErrorKind, WireError};
-use rayon::prelude::*;
 
-use super::distance::{Vector, rank};
+use super::arena::Arena;
+use super::beam::Scratch;
+use super::links::{Links, layer_of};
+use super::rows::{Layout, Probe, Rows};
 use crate::store::lock;
 
 /// Identifies a point within its generation.
 pub type PointId = u32;
 
-/// Layers hnsw_rs allows at most.
-const LAYERS: usize = 16;
+/// A point's links are made, or being made.
+const LINKED: u8 = 1;
+/// A point is being taken out: nothing may link to it any more.
+const LEAVING: u8 = 2;
 
-/// Points one task of the pool inserts before it looks for other work.
-const TASK_POINTS: usize = 32;
-
-/// Points given to the pool at once.
-const POOL_POINTS: usize = 1_024;
+/// Quarters of its capacity that a new point's list is filled to. Lists of diverse neighbours alone
+/// are short, so that a walk needs twice the candidates for the same recall.
+const NEW_FILL: usize = 2;
+/// The same of a list that was full. The rest is room for further neighbours: choosing a list costs as
+/// much as twenty that find room.
+const CUT_FILL: usize = 3;
 
 /// What a graph is built with.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphOptions {
     /// Distance function.
     pub metric: Metric,
-    /// Neighbours on the upper layers, twice as many on layer 0; 2 to 256.
+    /// Length of the vectors.
+    pub dimensions: usize,
+    /// Neighbours on the upper layers, twice as many on layer 0; 2 to 100.
     pub m: usize,
     /// Candidates while inserting.
     pub ef_construction: usize,
 }
 
-struct Rank(Metric);
-
-impl Distance<Vector> for Rank {
-    fn eval(&self, a: &[Vector], b: &[Vector]) -> f32 {
-        rank(self.0, &a[0], &b[0])
-    }
-}
-
 /// An approximate nearest neighbour graph.
 pub struct Graph {
-    options: GraphOptions,
-    hnsw: ManuallyDrop<Hnsw<'static, Vector, Rank>>,
-    points: AtomicUsize,
-    /// Held for the first insertion: hnsw_rs loses one of two first points inserted at once.
-    first: Mutex<()>,
-    pool: Arc<rayon::ThreadPool>,
+    pub(super) options: GraphOptions,
+    pub rows: Rows,
+    pub links: Links,
+    flags: Arena,
+    /// Layer << 32 | id + 1 of the point walks begin at, 0 for none.
+    pub(super) entry: Mutex<()>,
+    entry_at: AtomicU64,
+    /// Ids ever reserved are below this.
+    end: AtomicUsize,
+    linked: AtomicUsize,
+    walks: Walks,
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+/// Walks under way, by the parity of the moment they began at.
+#[derive(Default)]
+struct Walks {
+    moment: AtomicUsize,
+    counts: [AtomicUsize; 2],
+    turning: Mutex<()>,
+}
+
+/// A walk under way.
+pub struct Walk<'a>(&'a AtomicUsize);
+
+impl Drop for Walk<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Graph {
-    /// An empty graph that inserts on the threads of `pool`.
-    pub fn new(options: GraphOptions, pool: Arc<rayon::ThreadPool>) -> Self {
-        let hnsw = Hnsw::new(options.m, 0, LAYERS, options.ef_construction, Rank(options.metric));
+    /// An empty graph.
+    pub fn new(options: GraphOptions, layout: Layout) -> Self {
         Self {
             options,
-            hnsw: ManuallyDrop::new(hnsw),
-            points: AtomicUsize::new(0),
-            first: Mutex::new(()),
-            pool,
+            rows: Rows::new(options.metric, options.dimensions, layout),
+            links: Links::new(options.m),
+            flags: Arena::new(1),
+            entry: Mutex::new(()),
+            entry_at: AtomicU64::new(0),
+            end: AtomicUsize::new(0),
+            linked: AtomicUsize::new(0),
+            walks: Walks::default(),
+            scratches: Mutex::default(),
         }
     }
 
-    /// Inserts points, many of them on all threads of the pool, and returns when they can be found.
-    ///
-    /// # Errors
-    /// `Internal` when the library panics; the graph must not be used any more.
-    pub fn insert(&self, points: &[(PointId, Vector)]) -> Result<(), WireError> {
-        if points.len() <= TASK_POINTS {
-            // Not worth waiting for a thread that may be busy with something large.
-            return self.insert_here(points);
+    /// Holds every id that is reachable now: none is used for another point while this lives.
+    pub fn walk(&self) -> Walk<'_> {
+        loop {
+            let moment = self.walks.moment.load(Ordering::SeqCst);
+            let count = &self.walks.counts[moment % 2];
+            count.fetch_add(1, Ordering::SeqCst);
+            let walk = Walk(count);
+            // Counted too late for a turn that was just taken: count again.
+            if self.walks.moment.load(Ordering::SeqCst) == moment {
+                return walk;
+            }
         }
-        // The pool's threads finish what they have begun before they look for anything else.
-        for part in points.chunks(POOL_POINTS) {
-            guard(|| {
-                self.pool.install(|| {
-                    part.par_chunks(TASK_POINTS).for_each(|task| {
-                        task.iter().for_each(|point| self.insert_one(point));
-                    });
-                });
-            })?;
+    }
+
+    /// Waits until every walk that is under way now has ended.
+    pub fn quiesce(&self) {
+        let turning = lock(&self.walks.turning);
+        let old = self.walks.moment.fetch_add(1, Ordering::SeqCst);
+        while self.walks.counts[old % 2].load(Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_micros(200));
         }
-        Ok(())
+        drop(turning);
     }
 
-    /// Inserts points on the calling thread.
+    pub(super) fn scratch(&self) -> Scratch {
+        lock(&self.scratches).pop().unwrap_or_default()
+    }
+
+    pub(super) fn keep_scratch(&self, scratch: Scratch) {
+        lock(&self.scratches).push(scratch);
+    }
+
+    /// Makes room for a point; `rest` as of [`Rows::reserve`]. There is one caller at a time. False when there is no memory.
+    pub fn reserve(&self, id: PointId, rest: bool) -> bool {
+        let row = id as usize;
+        let room =
+            self.rows.reserve(row, rest) && self.links.reserve(id) && self.flags.reserve(row);
+        if room {
+            self.end.fetch_max(row + 1, Ordering::AcqRel);
+        }
+        room
+    }
+
+    /// Writes a point's vector, before it is linked.
     ///
-    /// # Errors
-    /// `Internal` when the library panics; the graph must not be used any more.
-    pub fn insert_here(&self, points: &[(PointId, Vector)]) -> Result<(), WireError> {
-        guard(|| points.iter().for_each(|point| self.insert_one(point)))
+    /// # Safety
+    /// The point is reserved and not linked, and nobody else reads or writes it.
+    pub unsafe fn put(&self, id: PointId, values: &[f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { self.rows.write(id as usize, values) };
     }
 
-    /// Runs something on a thread of the pool, later.
-    pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
-        self.pool.spawn(work);
+    fn flag(&self, id: PointId) -> &AtomicU8 {
+        // SAFETY: a reserved row of one byte, only ever used as this.
+        unsafe { &*self.flags.row(id as usize).cast::<AtomicU8>() }
     }
 
-    fn insert_one(&self, (id, vector): &(PointId, Vector)) {
-        let first = (self.points.load(Ordering::Acquire) == 0).then(|| lock(&self.first));
-        self.hnsw.insert((std::slice::from_ref(vector), *id as usize));
-        self.points.fetch_add(1, Ordering::Release);
-        drop(first);
+    /// Whether a point has links.
+    pub fn is_linked(&self, id: PointId) -> bool {
+        (id as usize) < self.end()
+            && self.flags.has(id as usize)
+            && self.flag(id).load(Ordering::Acquire) & LINKED != 0
     }
 
-    /// At most `ef` points near the query, in no particular order of their exact distance.
-    ///
-    /// # Errors
-    /// `Internal` when the library panics.
-    pub fn search(&self, query: &Vector, ef: usize) -> Result<Vec<PointId>, WireError> {
-        guard(|| {
-            let found = self.hnsw.search(std::slice::from_ref(query), ef, ef);
-            found.into_iter().map(|neighbour| neighbour.d_id as PointId).collect()
-        })
+    /// Whether a point is in the graph on a layer.
+    pub fn has_layer(&self, id: PointId, layer: usize) -> bool {
+        self.is_linked(id) && layer_of(id, self.options.m) >= layer
     }
 
-    /// Points inserted.
-    pub fn points(&self) -> usize {
-        self.points.load(Ordering::Acquire)
+    pub(super) fn is_leaving(&self, id: PointId) -> bool {
+        self.flag(id).load(Ordering::Acquire) & LEAVING != 0
     }
 
-    /// An estimate of the memory it takes, the vectors left out.
+    pub(super) fn set_leaving(&self, id: PointId) {
+        self.flag(id).fetch_or(LEAVING, Ordering::AcqRel);
+    }
+
+    /// A point is out of the graph.
+    pub(super) fn forget(&self, id: PointId) {
+        if self.flag(id).swap(0, Ordering::AcqRel) & LINKED != 0 {
+            self.linked.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A point is in the graph. False when it was before.
+    pub(super) fn set_linked(&self, id: PointId) -> bool {
+        let new = self.flag(id).fetch_or(LINKED, Ordering::AcqRel) & LINKED == 0;
+        if new {
+            self.linked.fetch_add(1, Ordering::Relaxed);
+        }
+        new
+    }
+
+    /// Points with links.
+    pub fn linked(&self) -> usize {
+        self.linked.load(Ordering::Relaxed)
+    }
+
+    /// Ids are below this.
+    pub fn end(&self) -> usize {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> u64 {
-        // Measured: sixteen neighbour lists a point, and an allocation of 48 bytes behind each of
-        // the pointers of layer 0, of which about three quarters are in use.
-        let point = 16 * 24 + 160 + self.options.m * 2 * 3 / 4 * (8 + 48);
-        (self.points() * point) as u64
+        let (row, _) = self.rows.row_bytes();
+        let point = row + self.links.point_bytes() + 1;
+        (self.end() * point) as u64 + self.rows.rest_bytes(self.end())
     }
-}
 
-impl Drop for Graph {
-    fn drop(&mut self) {
-        // SAFETY: dropped here only, and never used again.
-        let hnsw = unsafe { ManuallyDrop::take(&mut self.hnsw) };
-        // hnsw_rs takes its cycles apart in parallel: on our threads, not on the global pool's.
-        self.pool.install(move || drop(hnsw));
+    /// The point walks begin at, and its layer.
+    pub fn entry(&self) -> Option<(PointId, usize)> {
+        let entry = self.entry_at.load(Ordering::Acquire);
+        (entry != 0).then(|| (entry as u32 - 1, (entry >> 32) as usize))
     }
-}
 
-/// Runs the library; a panic of its own becomes an error.
-fn guard<T>(work: impl FnOnce() -> T) -> Result<T, WireError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
-        WireError::new(ErrorKind::Internal, "the vector graph failed")
-            .detail("The graph library panicked; the engine's log has its message.")
-    })
+    /// Sets the point walks begin at. The caller holds `entry`.
+    pub(super) fn set_entry(&self, entry: Option<PointId>) {
+        let layer = |id| layer_of(id, self.options.m) as u64;
+        let value = entry.map_or(0, |id| layer(id) << 32 | u64::from(id + 1));
+        self.entry_at.store(value, Ordering::Release);
+    }
+
+    /// Links a point that has been put. Searches may find it before this returns.
+    pub fn link(&self, id: PointId) {
+        if !self.set_linked(id) {
+            return;
+        }
+        let layer = layer_of(id, self.options.m);
+        if self.entry().is_none() {
+            let held = lock(&self.entry);
+            if self.entry().is_none() {
+                self.set_entry(Some(id));
+                return;
+            }
+            drop(held);
+        }
+        let walk = self.walk();
+        let mut scratch = self.scratch();
+        // SAFETY: the point has been put, and no row a walk can reach is written while it lasts.
+        unsafe {
+            let mut probe = std::mem::take(&mut scratch.probe);
+            self.rows.probe_row(id as usize, &mut probe);
+            self.link_layers(id, layer, &probe, &mut scratch);
+            scratch.probe = probe;
+        }
+        drop(walk);
+        self.keep_scratch(scratch);
+        if self.entry().is_none_or(|(_, highest)| highest < layer) {
+            let _held = lock(&self.entry);
+            if self.entry().is_none_or(|(_, highest)| highest < layer) && !self.is_leaving(id) {
+                self.set_entry(Some(id));
+            }
+        }
+    }
+
+    /// Fewest and most neighbours of a list that is chosen.
+    fn fill(&self, layer: usize, quarters: usize) -> (usize, usize) {
+        let most = self.links.capacity(layer);
+        (most * quarters / 4, most)
+    }
+
+    /// # Safety
+    /// As of [`Graph::descend`].
+    unsafe fn link_layers(&self, id: PointId, layer: usize, probe: &Probe, scratch: &mut Scratch) {
+        let Some((_, highest)) = self.entry() else { return };
+        let width = self.options.ef_construction;
+        for at in (0..=layer.min(highest)).rev() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if at == layer.min(highest) {
+                    if !self.descend(probe, at, width, scratch) {
+                        return;
+                    }
+                } else {
+                    scratch.beam.again();
+                }
+                self.spread(probe, at, scratch);
+            }
+            let Scratch { beam, nearest, .. } = scratch;
+            nearest.clear();
+            nearest.extend(beam.found().filter(|(_, n)| *n != id && !self.is_leaving(*n)));
+            let mut nearest = std::mem::take(&mut scratch.nearest);
+            let mut chosen = std::mem::take(&mut scratch.chosen);
+            // SAFETY: the caller's promise.
+            unsafe { self.select(&nearest, self.fill(at, NEW_FILL), &mut chosen, scratch) };
+            let held = self.links.hold(id);
+            self.links.set(id, at, &chosen);
+            drop(held);
+            for neighbour in &chosen {
+                // SAFETY: the caller's promise.
+                unsafe { self.connect(*neighbour, id, at, &mut nearest, scratch) };
+            }
+            (scratch.nearest, scratch.chosen) = (nearest, chosen);
+        }
+    }
+
+    /// Algorithm 4: of candidates sorted by their rank from a point, at most `most` that are nearer to
+    /// it than to any one chosen before; fewer than `least` are filled up with the nearest others.
+    ///
+    /// # Safety
+    /// As of [`Graph::descend`].
+    pub(super) unsafe fn select(
+        &self,
+        sorted: &[(f32, PointId)],
+        (least, most): (usize, usize),
+        chosen: &mut Vec<PointId>,
+        scratch: &mut Scratch,
+    ) {
+        chosen.clear();
+        for (rank, id) in sorted {
+            if chosen.len() >= most {
+                break;
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                if !chosen.is_empty() {
+                    self.rows.probe_row(*id as usize, &mut scratch.other);
+                    self.rows.ranks(&scratch.other, chosen, &mut scratch.ranks);
+                    if scratch.ranks.iter().any(|between| between < rank) {
+                        continue;
+                    }
+                }
+            }
+            chosen.push(*id);
+        }
+        for (_, id) in sorted {
+            if chosen.len() >= least {
+                break;
+            }
+            if !chosen.contains(id) {
+                chosen.push(*id);
+            }
+        }
+    }
+
+    /// Makes `new` a neighbour of `id`; a full list is chosen anew.
+    ///
+    /// # Safety
+    /// As of [`Graph::descend`].
+    pub(super) unsafe fn connect(
+        &self,
+        id: PointId,
+        new: PointId,
+        layer: usize,
+        sorted: &mut Vec<(f32, PointId)>,
+        scratch: &mut Scratch,
+    ) {
+        let _held = self.links.hold(id);
+        scratch.ids.clear();
+        scratch.ids.extend(self.links.neighbours(id, layer));
+        if id == new || scratch.ids.contains(&new) || self.links.push(id, layer, new) {
+            return;
+        }
+        scratch.ids.push(new);
+        // SAFETY: the caller's promise.
+        unsafe { self.choose_anew(id, layer, sorted, scratch) };
+    }
+
+    /// Chooses a list among the candidates in `scratch.ids`. The caller holds it.
+    ///
+    /// # Safety
+    /// As of [`Graph::descend`].
+    pub(super) unsafe fn choose_anew(
+        &self,
+        id: PointId,
+        layer: usize,
+        sorted: &mut Vec<(f32, PointId)>,
+        scratch: &mut Scratch,
+    ) {
+        let mut chosen = std::mem::take(&mut scratch.chosen_for);
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.rows.probe_row(id as usize, &mut scratch.other);
+            self.rows.ranks(&scratch.other, &scratch.ids, &mut scratch.ranks);
+            sorted.clear();
+            sorted.extend(scratch.ranks.iter().copied().zip(scratch.ids.iter().copied()));
+            sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            self.select(sorted, self.fill(layer, CUT_FILL), &mut chosen, scratch);
+        }
+        self.links.set(id, layer, &chosen);
+        scratch.chosen_for = chosen;
+    }
+
+    /// Walks greedily down to a layer and begins a beam there. False when the graph is empty.
+    ///
+    /// # Safety
+    /// The caller is within a [`Graph::walk`].
+    pub(super) unsafe fn descend(
+        &self,
+        probe: &Probe,
+        to: usize,
+        width: usize,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let Some((mut at, highest)) = self.entry() else { return false };
+        let Scratch { beam, ids, ranks, .. } = scratch;
+        // SAFETY: within a walk, every linked point's row is written and stays what it is.
+        unsafe { self.rows.ranks(probe, &[at], ranks) };
+        let mut best = ranks[0];
+        for layer in (to + 1..=highest).rev() {
+            loop {
+                ids.clear();
+                ids.extend(self.links.neighbours(at, layer));
+                // SAFETY: as above.
+                unsafe { self.rows.ranks(probe, ids, ranks) };
+                let nearest = ids.iter().zip(&*ranks).min_by(|a, b| a.1.total_cmp(b.1));
+                match nearest {
+                    Some((id, rank)) if *rank < best => (at, best) = (*id, *rank),
+                    _ => break,
+                }
+            }
+        }
+        beam.begin(width);
+        beam.add(best, at);
+        true
+    }
+
+    /// Algorithm 2: follows links on a layer from the beam's points until nothing nearer turns up.
+    ///
+    /// # Safety
+    /// As of [`Graph::descend`].
+    pub(super) unsafe fn spread(&self, probe: &Probe, layer: usize, scratch: &mut Scratch) {
+        let Scratch { beam, seen, ids, ranks, .. } = scratch;
+        seen.begin(self.end());
+        beam.found().for_each(|(_, id)| {
+            seen.insert(id);
+        });
+        while let Some(at) = beam.advance() {
+            ids.clear();
+            for id in self.links.neighbours(at, layer) {
+                if seen.insert(id) {
+                    self.rows.prefetch(id as usize);
+                    ids.push(id);
+                }
+            }
+            if let (0, Some(next)) = (layer, beam.peek()) {
+                self.links.prefetch(next);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { self.rows.ranks(probe, ids, ranks) };
+            for (id, rank) in ids.iter().zip(&*ranks) {
+                beam.add(*rank, *id);
+            }
+        }
+    }
+
+    /// At most `ef` points near a query with their ranks, nearest first.
+    pub fn search(&self, _walk: &Walk<'_>, query: &Probe, ef: usize) -> Vec<(f32, PointId)> {
+        let mut scratch = self.scratch();
+        // SAFETY: within a walk.
+        let found = unsafe {
+            if self.descend(query, 0, ef, &mut scratch) {
+                self.spread(query, 0, &mut scratch);
+                scratch.beam.found().collect()
+            } else {
+                Vec::new()
+            }
+        };
+        self.keep_scratch(scratch);
+        found
+    }
 }

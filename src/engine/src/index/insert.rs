@@ -1,28 +1,74 @@
 //! Adding entries: checked and hashed without a lock, written, then made searchable.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use onyx_protocol::index::{Entry, EntryValue, HeapTid, Lsn};
 use onyx_protocol::{ErrorKind, WireError};
 use sha2::{Digest, Sha256};
 
-use super::backlog::Backlog;
-use super::distance::Vector;
-use super::generation::{Generation, Life, Writer, invalid};
-use super::graph::{Graph, PointId};
-use super::points::Embedding;
+use super::generation::{Arrival, Generation, Life, Writer, invalid};
+use super::points::State;
 use super::shared::Shared;
 use crate::store::keys::clip_text;
 use crate::store::{ItemContent, ModelKey, NewItems, TextHash, keys, lock, write};
+
+/// What is known of a text's vector.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Embedding {
+    /// The vector.
+    Known(Vec<f32>),
+    /// It waits to be embedded.
+    Waiting,
+    /// It cannot be embedded.
+    Failed,
+}
+
+impl Embedding {
+    /// What a point of it is.
+    pub fn state(&self) -> State {
+        match self {
+            Self::Known(_) => State::Known,
+            Self::Waiting => State::Waiting,
+            Self::Failed => State::Failed,
+        }
+    }
+
+    /// The vector, if there is one.
+    pub fn values(&self) -> Option<&[f32]> {
+        match self {
+            Self::Known(values) => Some(values),
+            Self::Waiting | Self::Failed => None,
+        }
+    }
+}
+
+/// An entry to be kept in memory.
+pub struct Incoming<'a> {
+    /// The heap tuple.
+    pub tid: HeapTid,
+    /// Its content's hash.
+    pub content: TextHash,
+    /// What is known of it.
+    pub state: State,
+    /// Its vector, if that is known.
+    pub values: Option<&'a [f32]>,
+}
 
 /// A content ready to be added.
 struct Prepared<'a> {
     tid: HeapTid,
     content: TextHash,
     item: ItemContent,
-    vector: Option<Vector>,
     text: &'a str,
+}
+
+impl Prepared<'_> {
+    fn values(&self) -> Option<&[f32]> {
+        match &self.item {
+            ItemContent::Vector(values) => Some(values),
+            ItemContent::Text(_) => None,
+        }
+    }
 }
 
 impl Generation {
@@ -40,10 +86,16 @@ impl Generation {
         let cached = self.cached(shared, &prepared)?;
         let mut writer = lock(&self.writer);
         self.begin_write(shared, &mut writer)?;
-        let (graph, points, building) = match self.model {
+        match self.model {
             None => {
                 self.write_items(shared, &mut writer, stamp, &prepared, Vec::new())?;
-                self.add(&mut writer, prepared, |p| p.vector.clone().map(Embedding::Known))
+                let incoming = prepared.iter().map(|p| Incoming {
+                    tid: p.tid,
+                    content: p.content,
+                    state: State::Known,
+                    values: p.values(),
+                });
+                self.keep(shared, &mut writer, &incoming.collect::<Vec<_>>())?;
             }
             Some(model) => {
                 let mut waiting = shared.queue.hold();
@@ -61,17 +113,21 @@ impl Generation {
                 for (hash, text) in pending {
                     waiting.add(model, hash, text.len());
                 }
-                let added = self.add(&mut writer, prepared, |p| known.get(&p.content).cloned());
+                let incoming = prepared.iter().map(|p| {
+                    let embedding = &known[&p.content];
+                    let (state, values) = (embedding.state(), embedding.values());
+                    Incoming { tid: p.tid, content: p.content, state, values }
+                });
+                self.keep(shared, &mut writer, &incoming.collect::<Vec<_>>())?;
                 drop(waiting);
                 shared.queue.wake();
-                added
             }
-        };
+        }
         let highest = writer.highest;
         drop(writer);
-        if building {
-            Backlog::run(&self.backlog, graph, points)?;
-        } else if let Err(error) = graph.insert(&points) {
+        let (_, linker) = self.graph();
+        linker.keep_pace(self.life() == Life::Building);
+        if let Some(error) = linker.error() {
             self.set_life(Life::Stale(error.message.clone()));
             return Err(error);
         }
@@ -79,6 +135,7 @@ impl Generation {
             shared.store.sync()?;
             self.made_durable(highest);
         }
+        self.save_soon(shared);
         Ok(())
     }
 
@@ -90,14 +147,13 @@ impl Generation {
                 self.check_vector(values)?;
                 let bytes = keys::encode_vector(values);
                 let content = TextHash(Sha256::digest(&bytes).into());
-                let vector = Some(Vector::new(values));
                 let item = ItemContent::Vector(values.clone());
-                Ok(Prepared { tid, content, item, vector, text: "" })
+                Ok(Prepared { tid, content, item, text: "" })
             }
             (EntryValue::Text(text), Some(_)) => {
                 let text = clip_text(text);
                 let content = TextHash::of(text);
-                Ok(Prepared { tid, content, item: ItemContent::Text(content), vector: None, text })
+                Ok(Prepared { tid, content, item: ItemContent::Text(content), text })
             }
             (EntryValue::Vector(_), Some(_)) => Err(invalid("expected a text, not a vector")),
             (EntryValue::Text(_), None) => Err(invalid("expected a vector, not a text")),
@@ -115,29 +171,37 @@ impl Generation {
         let items = prepared.iter().map(|p| (p.tid, &p.item)).collect();
         let generation = self.id();
         let highest = stamp > writer.highest;
-        shared.store.insert_items(&NewItems { generation, stamp, highest, items, pending })?;
+        // A build that is interrupted is begun anew: what it writes need not be safe before its end.
+        let logged = self.model.is_some() || self.life() != Life::Building;
+        let new = NewItems { generation, stamp, highest, items, pending, logged };
+        shared.store.insert_items(&new)?;
         writer.highest = writer.highest.max(stamp);
         Ok(())
     }
 
-    /// Adds written entries to memory. Returns the points that must enter the graph, that graph, and
-    /// whether the generation is being built.
-    fn add(
+    /// Adds written entries to memory.
+    pub(super) fn keep(
         &self,
+        shared: &Shared,
         writer: &mut Writer,
-        prepared: Vec<Prepared<'_>>,
-        embedding: impl Fn(&Prepared<'_>) -> Option<Embedding>,
-    ) -> (Arc<Graph>, Vec<(PointId, Vector)>, bool) {
+        incoming: &[Incoming<'_>],
+    ) -> Result<(), WireError> {
         if let Some(touched) = &mut writer.touched {
-            touched.extend(prepared.iter().map(|p| p.tid));
+            touched.extend(incoming.iter().map(|i| i.tid));
         }
+        let sample: Vec<&[f32]> = incoming.iter().filter_map(|i| i.values).collect();
         let mut table = write(&self.table);
-        let mut new = Vec::new();
-        for p in prepared {
-            let embedding = embedding(&p).unwrap_or(Embedding::Waiting);
-            new.extend(table.points.add(p.tid, p.content, embedding));
+        self.choose_layout(&mut table, &sample, shared);
+        let mut arrivals: Vec<Arrival<'_>> = Vec::with_capacity(incoming.len());
+        for one in incoming {
+            let id = table.points.add(one.tid, &one.content, one.state);
+            arrivals.extend(id.zip(one.values));
         }
-        (Arc::clone(&table.graph), new, self.life() == Life::Building)
+        drop(table);
+        // Equal contents are one point.
+        arrivals.sort_by_key(|(id, _)| *id);
+        arrivals.dedup_by_key(|(id, _)| *id);
+        self.arrive(&arrivals)
     }
 
     /// Embeddings that need no model run, looked up before any lock is taken.
@@ -186,7 +250,7 @@ impl Generation {
         for (hash, vector) in hashes.iter().zip(vectors) {
             match vector {
                 Some(values) if values.len() == self.header.dimensions as usize => {
-                    found.insert(*hash, Embedding::Known(Vector::new(&values)));
+                    found.insert(*hash, Embedding::Known(values));
                 }
                 Some(values) => {
                     let expected = self.header.dimensions;

@@ -1,4 +1,4 @@
-//! Work behind the requests' backs: loading, rebuilding, giving space back.
+//! Work behind the requests' backs: loading, repairing, saving, giving space back.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,12 @@ use crate::store::lock;
 pub enum Job {
     /// Read a generation into memory.
     Load(GenerationId),
-    /// Replace a graph that has too many dead points.
-    Rebuild(GenerationId),
+    /// Take the dead points out of a graph.
+    Repair(GenerationId),
+    /// Write a graph to the store.
+    Save(GenerationId),
+    /// The same after everything was removed, and give the entries' disk space back.
+    Tidy(GenerationId),
     /// Give the disk space of a dropped generation back.
     Reclaim(GenerationId),
 }

@@ -1,16 +1,16 @@
 //! From the store into memory, and what a recovery of the server makes void.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use onyx_protocol::WireError;
 use sha2::{Digest, Sha256};
 
-use super::distance::Vector;
 use super::generation::{Generation, Life, Writer};
-use super::points::Embedding;
+use super::graph::PointId;
+use super::insert::{Embedding, Incoming};
+use super::points::State;
 use super::shared::Shared;
-use crate::store::{DurableState, Item, ItemContent, TextHash, keys, lock, read, write};
+use crate::store::{DurableState, Item, ItemContent, TextHash, keys, lock, write};
 
 /// Entries handled under one lock.
 const CHUNK: usize = 1_024;
@@ -63,7 +63,8 @@ impl Generation {
         Ok(())
     }
 
-    /// Reads everything into memory; entries may come and go meanwhile.
+    /// Reads everything into memory; entries may come and go meanwhile. Points the stored graph does
+    /// not have are linked afterwards, while searches look at them one by one.
     pub(super) fn load(&self, shared: &Shared) -> Result<(), WireError> {
         let mut writer = lock(&self.writer);
         if self.life() != Life::Loading {
@@ -73,6 +74,8 @@ impl Generation {
         if self.life() != Life::Loading {
             return Ok(());
         }
+        // What was inserted since the start is in the store too.
+        self.restore_graph(shared)?;
         writer.touched = Some(HashSet::new());
         let mut items = shared.store.items(&writer.record)?;
         drop(writer);
@@ -84,31 +87,46 @@ impl Generation {
             }
             lost += self.load_chunk(shared, chunk)?;
         }
+        let stopped = || shared.jobs.stopped() || self.life() != Life::Loading;
+        let (graph, linker) = self.graph();
+        let unclaimed = write(&self.table).points.take_unclaimed();
+        if stopped() {
+            return Ok(());
+        }
+        if unclaimed.is_empty() {
+            graph.leave_entry();
+            graph.reach_all(&stopped);
+        } else if graph.unlink(&unclaimed, &stopped) {
+            write(&self.table).points.release(&unclaimed);
+        }
         let mut writer = lock(&self.writer);
         writer.touched = None;
         if lost > 0 {
             let reason = format!("embeddings of {lost} entries are missing from the store");
             self.set_life(Life::Stale(reason));
-        } else if !shared.jobs.stopped() && self.life() == Life::Loading {
+        } else if !stopped() {
             self.set_life(Life::Ready);
+            linker.resume();
         }
+        drop(writer);
+        self.save_soon(shared);
+        self.repair_soon(shared);
         Ok(())
     }
 
     /// Adds stored entries; returns how many have lost their text's embedding.
     fn load_chunk(&self, shared: &Shared, chunk: Vec<Item>) -> Result<usize, WireError> {
-        let mut vectors = Vec::with_capacity(chunk.len());
+        let mut contents = Vec::with_capacity(chunk.len());
         let mut texts = HashSet::new();
         for item in &chunk {
-            vectors.push(match &item.content {
+            contents.push(match &item.content {
                 ItemContent::Vector(values) => {
-                    let content = TextHash(Sha256::digest(keys::encode_vector(values)).into());
                     self.check_vector(values)?;
-                    (content, Some(Embedding::Known(Vector::new(values))))
+                    TextHash(Sha256::digest(keys::encode_vector(values)).into())
                 }
                 ItemContent::Text(hash) => {
                     texts.insert(*hash);
-                    (*hash, None)
+                    *hash
                 }
             });
         }
@@ -117,7 +135,7 @@ impl Generation {
             Some(model) => self.look_up(shared, model, &texts)?,
             None => Default::default(),
         };
-        let writer = lock(&self.writer);
+        let mut writer = lock(&self.writer);
         let waiting = shared.queue.hold();
         if let Some(model) = self.model {
             // Completed since the look-up, or still queued.
@@ -130,65 +148,53 @@ impl Generation {
                 }
             }
         }
-        let mut table = write(&self.table);
-        let (mut new, mut lost) = (Vec::new(), 0);
-        for (item, (content, embedding)) in chunk.iter().zip(vectors) {
-            if writer.touched.as_ref().is_some_and(|touched| touched.contains(&item.tid)) {
+        let (mut incoming, mut lost) = (Vec::with_capacity(chunk.len()), 0);
+        for (item, content) in chunk.iter().zip(contents) {
+            let tid = item.tid;
+            if writer.touched.as_ref().is_some_and(|touched| touched.contains(&tid)) {
                 continue;
             }
-            match embedding.or_else(|| known.get(&content).cloned()) {
-                Some(embedding) => new.extend(table.points.add(item.tid, content, embedding)),
-                None => lost += 1,
-            }
+            let (state, values) = match (&item.content, known.get(&content)) {
+                (ItemContent::Vector(values), _) => (State::Known, Some(values.as_slice())),
+                (ItemContent::Text(_), Some(embedding)) => (embedding.state(), embedding.values()),
+                (ItemContent::Text(_), None) => {
+                    lost += 1;
+                    continue;
+                }
+            };
+            incoming.push(Incoming { tid, content, state, values });
         }
-        let graph = Arc::clone(&table.graph);
-        drop(table);
+        // These are no changes that a loader must leave alone.
+        let touched = writer.touched.take();
+        let kept = self.keep(shared, &mut writer, &incoming);
+        writer.touched = touched;
         drop(waiting);
         drop(writer);
-        graph.insert(&new)?;
-        Ok(lost)
+        kept.map(|()| lost)
     }
 
-    /// Replaces the graph by one of the live points only. Searches and inserts go on meanwhile.
-    pub(super) fn rebuild(&self, shared: &Shared) -> Result<(), WireError> {
-        let graph = Arc::new(self.new_graph(shared));
-        let mut members = HashSet::new();
-        loop {
-            let mut missing = Vec::new();
-            let table = read(&self.table);
-            table.points.for_live(0..table.points.end(), |id, vector| {
-                if !members.contains(&id) {
-                    missing.push((id, vector.clone()));
-                }
-            });
-            drop(table);
-            if missing.len() <= SWAP_POINTS {
-                break;
-            }
-            for part in missing.chunks(CHUNK) {
-                if shared.jobs.stopped() || self.life() == Life::Dropped {
-                    return Ok(());
-                }
-                graph.insert(part)?;
-            }
-            members.extend(missing.into_iter().map(|(id, _)| id));
+    /// Takes points without entries out of the graph. Searches and inserts go on meanwhile.
+    pub(super) fn repair(&self, shared: &Shared) -> Result<(), WireError> {
+        let writer = lock(&self.writer);
+        let (graph, linker) = self.graph();
+        let leaving: Vec<PointId> = write(&self.table).points.take_dead();
+        drop(writer);
+        let stopped = || shared.jobs.stopped() || self.life() != Life::Ready;
+        if !linker.wait_for(&leaving, &stopped) || !graph.unlink(&leaving, &stopped) {
+            return Ok(());
         }
+        let writer = lock(&self.writer);
         let mut table = write(&self.table);
-        let mut missing = Vec::new();
-        table.points.for_live(0..table.points.end(), |id, vector| {
-            if !members.contains(&id) {
-                missing.push((id, vector.clone()));
-            }
-        });
-        graph.insert_here(&missing)?;
-        members.extend(missing.into_iter().map(|(id, _)| id));
-        table.points.release_dead(|id| members.contains(&id));
-        let old = std::mem::replace(&mut table.graph, graph);
+        // Everything may have been removed, and begun anew, meanwhile.
+        if std::sync::Arc::ptr_eq(&table.graph, &graph) {
+            table.points.release(&leaving);
+            self.share.set(self.table_bytes(&table));
+        }
         drop(table);
-        drop(old);
+        drop(writer);
+        self.unsaved.fetch_add(leaving.len(), std::sync::atomic::Ordering::Relaxed);
+        self.save_soon(shared);
+        shared.store.reclaim_items(self.id())?;
         Ok(())
     }
 }
-
-/// Points that may be missing when a new graph takes over: they enter it while everybody waits.
-const SWAP_POINTS: usize = 32;

@@ -9,17 +9,26 @@
 //! * An entry is in the store before it is in memory, and removed there first.
 //! * While the server is in recovery nothing changes and nothing can be searched.
 
-mod backlog;
+mod arena;
+mod beam;
 mod distance;
 mod generation;
 mod graph;
 mod insert;
 mod jobs;
+mod kernels;
+mod linker;
+mod links;
 mod load;
+mod memory;
 mod points;
 mod queue;
+mod repair;
+mod rows;
+mod save;
 mod search;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -42,10 +51,10 @@ use onyx_protocol::{ErrorKind, WireError};
 pub use queue::PendingBatch;
 
 use crate::store::{DurableState, GenerationRecord, ModelKey, Store, TextHash, lock, read, write};
-use distance::{Vector, all_finite};
+use distance::all_finite;
 use generation::{Generation, Life, absent, invalid};
 use jobs::{Job, Jobs};
-use points::Embedding;
+use memory::Budget;
 use queue::Queue;
 use shared::Shared;
 
@@ -64,7 +73,8 @@ pub struct Indexes {
 
 impl Indexes {
     /// Reads what generations there are and begins to load them in the background. Without
-    /// `recovery` that waits for [`Indexes::recovery_ended`]. `workers` threads insert into graphs.
+    /// `recovery` that waits for [`Indexes::recovery_ended`]. `workers` threads insert into graphs,
+    /// which take at most `memory` bytes.
     ///
     /// # Errors
     /// The store cannot be read, or threads cannot be started.
@@ -73,6 +83,7 @@ impl Indexes {
         system_identifier: u64,
         recovery: Option<RecoveryEnd>,
         workers: usize,
+        memory: u64,
     ) -> Result<Arc<Self>, WireError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(workers.max(1))
@@ -83,6 +94,7 @@ impl Indexes {
         let shared = Arc::new(Shared {
             store,
             pool: Arc::new(pool),
+            budget: Arc::new(Budget::new(memory)),
             queue,
             jobs: Jobs::default(),
             system_identifier,
@@ -312,7 +324,7 @@ impl Indexes {
     ) -> Result<Vec<Hit>, WireError> {
         let generation = self.get(id)?;
         self.hurry(&generation);
-        generation.search(query, k, ef, cancelled)
+        generation.search(&self.shared, query, k, ef, cancelled)
     }
 
     /// All entries' heap tuples, ascending, in batches.
@@ -393,9 +405,8 @@ impl Indexes {
             self.fail(model, hash, "the model returned numbers that are not finite")?;
         }
         self.shared.queue.complete(&self.shared.store, model, &good)?;
-        let known = |row: &[f32]| Embedding::Known(Vector::new(row));
-        let filled: Vec<_> = good.iter().map(|(hash, row)| (*hash, known(row))).collect();
-        generations.iter().try_for_each(|generation| generation.fill(&filled))
+        let filled: Vec<_> = good.iter().map(|(hash, row)| (*hash, Some(*row))).collect();
+        generations.iter().try_for_each(|generation| generation.fill(&self.shared, &filled))
     }
 
     /// Gives a text up: its entries stay, but no search finds them.
@@ -404,8 +415,8 @@ impl Indexes {
     /// The store cannot be written.
     pub fn fail(&self, model: ModelKey, hash: TextHash, reason: &str) -> Result<(), WireError> {
         self.shared.queue.fail(&self.shared.store, model, hash, reason)?;
-        let failed = [(hash, Embedding::Failed)];
-        self.of_model(model).iter().try_for_each(|generation| generation.fill(&failed))
+        let failed = [(hash, None)];
+        self.of_model(model).iter().try_for_each(|g| g.fill(&self.shared, &failed))
     }
 
     fn of_model(&self, model: ModelKey) -> Vec<Arc<Generation>> {
@@ -420,6 +431,11 @@ impl Indexes {
     /// Waits until a text is queued, at most this long; whether there is one.
     pub fn wait_for_pending(&self, timeout: Duration) -> bool {
         self.shared.queue.wait(timeout)
+    }
+
+    /// Changes how much memory graphs may take; what is over it is given back as more is asked for.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        self.shared.budget.set_limit(bytes);
     }
 
     /// Bytes of memory of all graphs and vectors, about.

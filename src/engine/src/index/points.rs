@@ -1,203 +1,271 @@
 //! A generation's entries in memory: which heap tuples stand behind which point.
 //!
 //! A point is one distinct content; all entries with it share the point, so equal rows are found
-//! together. A point whose last entry is removed stays as long as the graph refers to it, and comes
-//! back to life when its content is inserted again.
+//! together. A point whose last entry is removed stays as long as the graph has it, and comes back to
+//! life when its content is inserted again, until the graph begins to take it out.
+//!
+//! Kept in columns and tables of ids: with short vectors, what is here is a large part of the memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use hashbrown::HashTable;
 use onyx_protocol::index::HeapTid;
 
-use super::distance::Vector;
 use super::graph::PointId;
 use crate::store::TextHash;
 
-/// What is known of a point's vector.
-#[derive(Debug, Clone)]
-pub enum Embedding {
-    /// The vector.
-    Known(Vector),
+/// What is known of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// No point: its id may be used.
+    Free,
     /// A text that waits to be embedded.
     Waiting,
     /// A text that cannot be embedded.
     Failed,
+    /// Its vector is known but not in its row yet.
+    Arriving,
+    /// Its vector is in its row.
+    Known,
+    /// Being taken out of the graph.
+    Leaving,
 }
 
-/// Heap tuples of one point; mostly one.
-#[derive(Debug, Clone, Default)]
-enum Tids {
-    #[default]
-    None,
-    One(HeapTid),
-    Many(BTreeSet<HeapTid>),
-}
+/// In place of a heap tuple: none, and more than one.
+const NONE: HeapTid = HeapTid::MAX;
+const MANY: HeapTid = HeapTid::MAX - 1;
 
-impl Tids {
-    fn len(&self) -> usize {
-        match self {
-            Tids::None => 0,
-            Tids::One(_) => 1,
-            Tids::Many(tids) => tids.len(),
-        }
-    }
-
-    fn insert(&mut self, tid: HeapTid) {
-        match self {
-            Tids::None => *self = Tids::One(tid),
-            Tids::One(old) => *self = Tids::Many(BTreeSet::from([*old, tid])),
-            Tids::Many(tids) => {
-                tids.insert(tid);
-            }
-        }
-    }
-
-    fn remove(&mut self, tid: HeapTid) {
-        match self {
-            Tids::Many(tids) => {
-                tids.remove(&tid);
-                if let (1, Some(last)) = (tids.len(), tids.first()) {
-                    *self = Tids::One(*last);
-                }
-            }
-            Tids::One(only) if *only == tid => *self = Tids::None,
-            Tids::One(_) | Tids::None => {}
-        }
-    }
-
-    fn for_first(&self, limit: usize, mut each: impl FnMut(HeapTid)) {
-        match self {
-            Tids::None => {}
-            Tids::One(tid) => each(*tid),
-            Tids::Many(tids) => tids.iter().take(limit).for_each(|tid| each(*tid)),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Slot {
-    content: TextHash,
-    embedding: Embedding,
-    tids: Tids,
-}
+/// First half of a content's hash, enough to tell contents apart.
+pub type ContentId = [u8; 16];
 
 /// All points and entries of a generation.
 #[derive(Debug, Default)]
 pub struct Points {
-    /// By point id; `None` for an id that may be used again.
-    slots: Vec<Option<Slot>>,
+    states: Vec<State>,
+    contents: Vec<ContentId>,
+    /// The other half of a text's hash, which its embedding is kept under; empty without texts.
+    tails: Vec<ContentId>,
+    tids: Vec<HeapTid>,
+    /// Of points with more than one.
+    many: HashMap<PointId, BTreeSet<HeapTid>>,
     free: Vec<PointId>,
-    by_tid: HashMap<HeapTid, PointId>,
-    by_content: HashMap<TextHash, PointId>,
+    /// With a part of the heap tuple's hash, because a point may have several.
+    by_tid: HashTable<(u32, PointId)>,
+    by_content: HashTable<PointId>,
+    keeps_tails: bool,
+    entries: usize,
     live: usize,
     dead: usize,
+    leaving: usize,
     waiting_entries: usize,
     failed_entries: usize,
 }
 
+fn halves(hash: &TextHash) -> (ContentId, ContentId) {
+    let (mut head, mut tail) = ([0; 16], [0; 16]);
+    head.copy_from_slice(&hash.0[..16]);
+    tail.copy_from_slice(&hash.0[16..]);
+    (head, tail)
+}
+
+/// A part of a heap tuple's hash.
+fn part_of(tid: HeapTid) -> u32 {
+    let x = (tid ^ tid >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x >> 32) as u32
+}
+
+fn spread(part: u32) -> u64 {
+    u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The hash is one already.
+fn content_hash(content: &ContentId) -> u64 {
+    u64::from_le_bytes([
+        content[0], content[1], content[2], content[3], content[4], content[5], content[6],
+        content[7],
+    ])
+}
+
 impl Points {
-    /// Adds an entry; an older one of the same heap tuple is replaced. Returns the point when it is
-    /// new to the graph.
-    pub fn add(
-        &mut self,
-        tid: HeapTid,
-        content: TextHash,
-        embedding: Embedding,
-    ) -> Option<(PointId, Vector)> {
-        if let Some(old) = self.by_tid.get(&tid) {
-            if self.slot(*old).is_some_and(|slot| slot.content == content) {
-                return self.fill(content, embedding);
-            }
-            self.remove(tid);
-        }
-        let id = match self.by_content.get(&content) {
-            Some(id) => *id,
-            None => self.new_point(content),
-        };
-        self.by_tid.insert(tid, id);
-        self.change(id, |slot| slot.tids.insert(tid));
-        self.fill(content, embedding)
+    /// No points; `texts` says whether contents are texts.
+    pub fn new(texts: bool) -> Self {
+        Self { keeps_tails: texts, ..Self::default() }
     }
 
-    /// Gives the point of a text its vector, or marks it as failed. Returns it when it is new to the
-    /// graph.
-    pub fn fill(&mut self, content: TextHash, embedding: Embedding) -> Option<(PointId, Vector)> {
-        let id = *self.by_content.get(&content)?;
-        if let Embedding::Known(_) = self.slot(id)?.embedding {
-            return None;
+    /// Adds an entry; an older one of the same heap tuple is replaced. `state` counts for a point
+    /// whose vector is not known yet. Returns the point when its vector has to be put in its row now,
+    /// after which it is [`Points::publish`]ed.
+    pub fn add(&mut self, tid: HeapTid, content: &TextHash, state: State) -> Option<PointId> {
+        let (head, _) = halves(content);
+        match self.point_of(tid) {
+            Some(old) if self.contents[old as usize] == head => return self.fill(content, state),
+            Some(_) => {
+                self.remove(tid);
+            }
+            None => {}
         }
-        self.change(id, |slot| slot.embedding = embedding.clone());
-        match embedding {
-            Embedding::Known(vector) => Some((id, vector)),
-            Embedding::Waiting | Embedding::Failed => None,
+        let id = self.find(&head).unwrap_or_else(|| self.new_point(content));
+        self.change(id, |points| points.put_tid(id, tid));
+        let part = part_of(tid);
+        self.by_tid.insert_unique(spread(part), (part, id), |(part, _)| spread(*part));
+        self.entries += 1;
+        self.fill(content, state)
+    }
+
+    /// Says what became of a text. Returns its point when its vector has to be put now.
+    pub fn fill(&mut self, content: &TextHash, state: State) -> Option<PointId> {
+        let (head, tail) = halves(content);
+        let id = self.find(&head)?;
+        if let Some(known) = self.tails.get_mut(id as usize) {
+            *known = tail;
+        }
+        match self.states[id as usize] {
+            State::Known => None,
+            State::Arriving => (state == State::Known).then_some(id),
+            _ => {
+                let state = if state == State::Known { State::Arriving } else { state };
+                self.change(id, |points| points.states[id as usize] = state);
+                (state == State::Arriving).then_some(id)
+            }
+        }
+    }
+
+    /// Points are in their rows: searches may find them.
+    pub fn publish(&mut self, ids: &[PointId]) {
+        for id in ids {
+            if self.states[*id as usize] == State::Arriving {
+                self.change(*id, |points| points.states[*id as usize] = State::Known);
+            }
+        }
+    }
+
+    /// A point of a stored graph, under its old id; its vector and entries come later, or never.
+    pub fn restore(&mut self, id: PointId, content: ContentId) {
+        let end = id as usize + 1;
+        while self.states.len() < end {
+            self.free.push(self.states.len() as PointId);
+            self.grow();
+        }
+        if self.free.last() == Some(&id) {
+            self.free.pop();
+        }
+        self.states[id as usize] = State::Arriving;
+        self.contents[id as usize] = content;
+        let Self { by_content, contents, .. } = self;
+        by_content
+            .insert_unique(content_hash(&content), id, |id| content_hash(&contents[*id as usize]));
+    }
+
+    /// Restored points nothing came for, as [`Points::take_dead`] gives them.
+    pub fn take_unclaimed(&mut self) -> Vec<PointId> {
+        self.take(|points, id| {
+            points.states[id as usize] == State::Arriving && points.tids[id as usize] == NONE
+        })
+    }
+
+    /// Points without entries, which from now on only [`Points::release`] changes.
+    pub fn take_dead(&mut self) -> Vec<PointId> {
+        self.take(|points, id| {
+            points.states[id as usize] == State::Known && points.tids[id as usize] == NONE
+        })
+    }
+
+    fn take(&mut self, wanted: impl Fn(&Self, PointId) -> bool) -> Vec<PointId> {
+        let all = 0..self.states.len() as PointId;
+        let taken: Vec<PointId> = all.filter(|id| wanted(self, *id)).collect();
+        for id in &taken {
+            self.forget_content(*id);
+            self.change(*id, |points| points.states[*id as usize] = State::Leaving);
+        }
+        taken
+    }
+
+    /// Points that were taken are out of the graph: their ids may be used again.
+    pub fn release(&mut self, ids: &[PointId]) {
+        for id in ids {
+            self.change(*id, |points| points.states[*id as usize] = State::Free);
+            self.free.push(*id);
         }
     }
 
     /// Removes the entry of a heap tuple; whether there was one.
     pub fn remove(&mut self, tid: HeapTid) -> bool {
-        let Some(id) = self.by_tid.remove(&tid) else { return false };
-        self.change(id, |slot| slot.tids.remove(tid));
-        let unused = self.slot(id).is_some_and(|slot| {
-            slot.tids.len() == 0 && !matches!(slot.embedding, Embedding::Known(_))
-        });
-        if unused {
-            self.release(id);
+        let part = part_of(tid);
+        let Self { by_tid, tids, many, .. } = self;
+        let found =
+            by_tid.find_entry(spread(part), |(p, id)| *p == part && has_tid(tids, many, *id, tid));
+        let Ok(found) = found else { return false };
+        let ((_, id), _) = found.remove();
+        self.entries -= 1;
+        self.change(id, |points| points.take_tid(id, tid));
+        let state = self.states[id as usize];
+        if self.tids[id as usize] == NONE && matches!(state, State::Waiting | State::Failed) {
+            self.forget_content(id);
+            self.states[id as usize] = State::Free;
+            self.free.push(id);
         }
         true
     }
 
-    /// Forgets points without entries that are not in `kept`, a set of the points of a new graph.
-    pub fn release_dead(&mut self, kept: impl Fn(PointId) -> bool) {
-        for id in 0..self.slots.len() as PointId {
-            let dead = self.slot(id).is_some_and(|slot| slot.tids.len() == 0);
-            if dead && !kept(id) {
-                self.release(id);
-            }
-        }
+    /// Ids of the searchable points in a range.
+    pub fn live_ids(&self, ids: Range<usize>) -> impl Iterator<Item = PointId> + '_ {
+        let end = self.states.len();
+        (ids.start.min(end)..ids.end.min(end))
+            .map(|id| id as PointId)
+            .filter(|id| self.is_live(*id))
     }
 
-    /// Calls `each` with the searchable points in a range of ids.
-    pub fn for_live(&self, ids: Range<usize>, mut each: impl FnMut(PointId, &Vector)) {
-        let ids = ids.start.min(self.slots.len())..ids.end.min(self.slots.len());
-        for (id, slot) in ids.clone().zip(&self.slots[ids]) {
-            if let Some(Slot { embedding: Embedding::Known(vector), tids, .. }) = slot
-                && tids.len() > 0
-            {
-                each(id as PointId, vector);
-            }
-        }
+    /// Whether a search may find a point.
+    pub fn is_live(&self, id: PointId) -> bool {
+        self.states.get(id as usize) == Some(&State::Known) && self.tids[id as usize] != NONE
     }
 
-    /// A searchable point's vector.
-    pub fn live_vector(&self, id: PointId) -> Option<&Vector> {
-        match self.slot(id)? {
-            Slot { embedding: Embedding::Known(vector), tids, .. } if tids.len() > 0 => {
-                Some(vector)
-            }
-            _ => None,
-        }
+    /// Whether a point is in its row, with or without entries.
+    pub fn is_known(&self, id: PointId) -> bool {
+        self.states.get(id as usize) == Some(&State::Known)
+    }
+
+    /// A point's content.
+    pub fn content(&self, id: PointId) -> ContentId {
+        self.contents[id as usize]
+    }
+
+    /// The hash of a text.
+    pub fn text_hash(&self, id: PointId) -> Option<TextHash> {
+        let mut hash = [0; 32];
+        hash[..16].copy_from_slice(self.contents.get(id as usize)?);
+        hash[16..].copy_from_slice(self.tails.get(id as usize)?);
+        Some(TextHash(hash))
     }
 
     /// The lowest heap tuples of a point, at most `limit`.
-    pub fn for_tids(&self, id: PointId, limit: usize, each: impl FnMut(HeapTid)) {
-        if let Some(slot) = self.slot(id) {
-            slot.tids.for_first(limit, each);
+    pub fn for_tids(&self, id: PointId, limit: usize, mut each: impl FnMut(HeapTid)) {
+        match self.tids.get(id as usize) {
+            None | Some(&NONE) => {}
+            Some(&MANY) => {
+                self.many[&id].iter().take(limit).for_each(|tid| each(*tid));
+            }
+            Some(tid) => each(*tid),
         }
     }
 
     /// The point of a heap tuple.
     pub fn point_of(&self, tid: HeapTid) -> Option<PointId> {
-        self.by_tid.get(&tid).copied()
+        let part = part_of(tid);
+        let is = |(p, id): &(u32, PointId)| *p == part && has_tid(&self.tids, &self.many, *id, tid);
+        self.by_tid.find(spread(part), is).map(|(_, id)| *id)
     }
 
     /// All heap tuples, in no order.
-    pub fn tids(&self) -> Vec<HeapTid> {
-        self.by_tid.keys().copied().collect()
+    pub fn all_tids(&self) -> Vec<HeapTid> {
+        let one = self.tids.iter().copied().filter(|tid| *tid < MANY);
+        one.chain(self.many.values().flatten().copied()).collect()
     }
 
     /// Entries, embedded or not.
     pub fn entries(&self) -> usize {
-        self.by_tid.len()
+        self.entries
     }
 
     /// Entries whose text waits to be embedded.
@@ -207,7 +275,7 @@ impl Points {
 
     /// Entries that a search can find.
     pub fn searchable_entries(&self) -> usize {
-        self.by_tid.len() - self.waiting_entries - self.failed_entries
+        self.entries - self.waiting_entries - self.failed_entries
     }
 
     /// Points that a search can find.
@@ -220,66 +288,123 @@ impl Points {
         self.dead
     }
 
+    /// Points without entries, those being taken out included.
+    pub fn tombstones(&self) -> usize {
+        self.dead + self.leaving
+    }
+
     /// Ids are below this.
     pub fn end(&self) -> usize {
-        self.slots.len()
+        self.states.len()
     }
 
-    /// An estimate of the memory it takes, the vectors included.
-    pub fn memory_bytes(&self, dimensions: usize) -> u64 {
-        // A hash table is between 7/8 and 7/16 full; the larger entries are (32 + 4) bytes.
-        let tables = self.by_tid.len() * 26 + self.by_content.len() * 60;
-        let vectors = (self.live + self.dead) * Vector::memory_bytes(dimensions);
-        (self.slots.capacity() * size_of::<Option<Slot>>() + tables + vectors) as u64
+    /// An estimate of the memory it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        let columns = self.states.len() * (1 + 16 + 8) + self.tails.len() * 16;
+        // A bucket has one byte more than its value.
+        let tables = self.by_tid.capacity() * 8 / 7 * 9 + self.by_content.capacity() * 8 / 7 * 5;
+        let many: usize = self.many.values().map(|tids| 80 + tids.len() * 12).sum();
+        (columns + tables + many + self.free.capacity() * 4) as u64
     }
 
-    fn slot(&self, id: PointId) -> Option<&Slot> {
-        self.slots.get(id as usize)?.as_ref()
+    fn find(&self, content: &ContentId) -> Option<PointId> {
+        let is = |id: &PointId| self.contents[*id as usize] == *content;
+        self.by_content.find(content_hash(content), is).copied()
     }
 
-    fn new_point(&mut self, content: TextHash) -> PointId {
-        let slot = Some(Slot { content, embedding: Embedding::Waiting, tids: Tids::None });
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id as usize] = slot;
-                id
-            }
-            None => {
-                self.slots.push(slot);
-                (self.slots.len() - 1) as PointId
-            }
-        };
-        self.by_content.insert(content, id);
+    fn grow(&mut self) {
+        self.states.push(State::Free);
+        self.contents.push([0; 16]);
+        self.tids.push(NONE);
+        if self.keeps_tails {
+            self.tails.push([0; 16]);
+        }
+    }
+
+    fn new_point(&mut self, content: &TextHash) -> PointId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.grow();
+            (self.states.len() - 1) as PointId
+        });
+        let (head, tail) = halves(content);
+        self.states[id as usize] = State::Waiting;
+        self.contents[id as usize] = head;
+        if let Some(known) = self.tails.get_mut(id as usize) {
+            *known = tail;
+        }
+        let Self { by_content, contents, .. } = self;
+        by_content
+            .insert_unique(content_hash(&head), id, |id| content_hash(&contents[*id as usize]));
         id
     }
 
-    fn release(&mut self, id: PointId) {
-        self.count(id, |total, counted| *total -= counted);
-        if let Some(slot) = self.slots[id as usize].take() {
-            self.by_content.remove(&slot.content);
-            self.free.push(id);
+    fn forget_content(&mut self, id: PointId) {
+        let hash = content_hash(&self.contents[id as usize]);
+        if let Ok(found) = self.by_content.find_entry(hash, |other| *other == id) {
+            found.remove();
         }
     }
 
-    /// Changes a slot and keeps the counters right.
-    fn change(&mut self, id: PointId, change: impl FnOnce(&mut Slot)) {
-        self.count(id, |total, counted| *total -= counted);
-        if let Some(slot) = &mut self.slots[id as usize] {
-            change(slot);
+    fn put_tid(&mut self, id: PointId, tid: HeapTid) {
+        match self.tids[id as usize] {
+            NONE => self.tids[id as usize] = tid,
+            MANY => {
+                self.many.entry(id).or_default().insert(tid);
+            }
+            old => {
+                self.many.insert(id, BTreeSet::from([old, tid]));
+                self.tids[id as usize] = MANY;
+            }
         }
+    }
+
+    fn take_tid(&mut self, id: PointId, tid: HeapTid) {
+        if self.tids[id as usize] != MANY {
+            self.tids[id as usize] = NONE;
+            return;
+        }
+        let Some(tids) = self.many.get_mut(&id) else { return };
+        tids.remove(&tid);
+        if let (1, Some(last)) = (tids.len(), tids.first()) {
+            self.tids[id as usize] = *last;
+            self.many.remove(&id);
+        }
+    }
+
+    /// Changes a point and keeps the counters right.
+    fn change(&mut self, id: PointId, change: impl FnOnce(&mut Self)) {
+        self.count(id, |total, counted| *total -= counted);
+        change(self);
         self.count(id, |total, counted| *total += counted);
     }
 
-    /// Applies what a slot contributes to each counter.
+    /// Applies what a point contributes to each counter.
     fn count(&mut self, id: PointId, apply: impl Fn(&mut usize, usize)) {
-        let Some(slot) = &self.slots[id as usize] else { return };
-        let entries = slot.tids.len();
-        match slot.embedding {
-            Embedding::Known(_) if entries > 0 => apply(&mut self.live, 1),
-            Embedding::Known(_) => apply(&mut self.dead, 1),
-            Embedding::Waiting => apply(&mut self.waiting_entries, entries),
-            Embedding::Failed => apply(&mut self.failed_entries, entries),
+        let entries = match self.tids[id as usize] {
+            NONE => 0,
+            MANY => self.many.get(&id).map_or(0, BTreeSet::len),
+            _ => 1,
+        };
+        match self.states[id as usize] {
+            State::Known if entries > 0 => apply(&mut self.live, 1),
+            State::Known => apply(&mut self.dead, 1),
+            State::Leaving => apply(&mut self.leaving, 1),
+            State::Waiting => apply(&mut self.waiting_entries, entries),
+            State::Failed => apply(&mut self.failed_entries, entries),
+            State::Free | State::Arriving => {}
         }
+    }
+}
+
+fn has_tid(
+    tids: &[HeapTid],
+    many: &HashMap<PointId, BTreeSet<HeapTid>>,
+    id: PointId,
+    tid: HeapTid,
+) -> bool {
+    match tids[id as usize] {
+        MANY => many.get(&id).is_some_and(|tids| tids.contains(&tid)),
+        own => own == tid,
     }
 }
 
@@ -288,73 +413,104 @@ mod tests {
     use super::super::testing::Random;
     use super::*;
 
-    fn known(x: f32) -> (TextHash, Embedding) {
-        (TextHash::of(&x.to_string()), Embedding::Known(Vector::new(&[x])))
+    fn text(n: usize) -> TextHash {
+        TextHash::of(&n.to_string())
     }
 
     #[test]
     fn counters_and_maps_agree_with_a_naive_twin_under_random_changes() {
-        let (mut points, mut random) = (Points::default(), Random::new(5));
+        let (mut points, mut random) = (Points::new(true), Random::new(5));
         let mut twin: HashMap<HeapTid, TextHash> = HashMap::new();
-        let mut state: HashMap<TextHash, u8> = HashMap::new();
+        let mut state: HashMap<TextHash, State> = HashMap::new();
+        let mut taken: Vec<PointId> = Vec::new();
         for step in 0..20_000 {
             let tid = random.below(60) as u64;
-            let content = TextHash::of(&random.below(20).to_string());
+            let content = text(random.below(20));
             match random.below(5) {
                 0 | 1 => {
-                    let old = state.get(&content).copied().unwrap_or(0);
-                    points.add(
-                        tid,
-                        content,
-                        [Embedding::Waiting, Embedding::Failed, known(1.0).1][old as usize].clone(),
-                    );
+                    let old = state.get(&content).copied().unwrap_or(State::Waiting);
+                    let new = points.add(tid, &content, old);
+                    points.publish(&Vec::from_iter(new));
                     twin.insert(tid, content);
                     state.insert(content, old);
                 }
-                2 | 3 => {
-                    assert_eq!(points.remove(tid), twin.remove(&tid).is_some());
+                2 | 3 => assert_eq!(points.remove(tid), twin.remove(&tid).is_some()),
+                _ if step % 7 == 0 => {
+                    points.release(&taken);
+                    taken = points.take_dead();
+                    state.retain(|c, known| {
+                        *known != State::Known || twin.values().any(|live| live == c)
+                    });
                 }
-                _ if step % 7 == 0 => points.release_dead(|id| id % 2 == 0),
                 _ => {
-                    let new = random.below(2) as u8 + 1;
-                    if state.get(&content).is_some_and(|old| *old < 2) {
-                        points.fill(
-                            content,
-                            [Embedding::Failed, known(1.0).1][new as usize - 1].clone(),
-                        );
+                    let new = [State::Failed, State::Known][random.below(2)];
+                    if state.get(&content).is_some_and(|old| *old != State::Known) {
+                        let new_point = points.fill(&content, new);
+                        points.publish(&Vec::from_iter(new_point));
                         state.insert(content, new);
                     }
                 }
             }
             // A text without entries is forgotten unless its vector is known.
-            state.retain(|content, known| *known == 2 || twin.values().any(|c| c == content));
-            let entries = |kind: u8| twin.values().filter(|c| state[*c] == kind).count();
+            state.retain(|c, known| *known == State::Known || twin.values().any(|live| live == c));
+            let entries = |kind| twin.values().filter(|c| state[*c] == kind).count();
             assert_eq!(points.entries(), twin.len());
-            assert_eq!(points.waiting_entries(), entries(0), "step {step}");
-            assert_eq!(points.searchable_entries(), entries(2));
-            let live: BTreeSet<_> = twin.values().filter(|c| state[*c] == 2).collect();
+            assert_eq!(points.waiting_entries(), entries(State::Waiting), "step {step}");
+            assert_eq!(points.searchable_entries(), entries(State::Known));
+            let live: BTreeSet<_> = twin.values().filter(|c| state[*c] == State::Known).collect();
             assert_eq!(points.live(), live.len());
-            let mut seen = 0;
-            points.for_live(0..points.end(), |_, _| seen += 1);
-            assert_eq!(seen, live.len());
+            assert_eq!(points.tombstones(), points.dead() + taken.len());
+            let ids: Vec<_> = points.live_ids(0..points.end()).collect();
+            let hashes: BTreeSet<_> = ids.iter().filter_map(|id| points.text_hash(*id)).collect();
+            assert_eq!(hashes.iter().collect::<BTreeSet<_>>(), live);
+            if step % 100 == 0 {
+                let mut all = points.all_tids();
+                all.sort_unstable();
+                assert_eq!(
+                    all,
+                    BTreeSet::from_iter(twin.keys().copied()).into_iter().collect::<Vec<_>>()
+                );
+                for (tid, content) in &twin {
+                    let id = points.point_of(*tid).expect("an entry");
+                    assert_eq!(points.text_hash(id).as_ref(), Some(content));
+                }
+            }
         }
+        assert!(points.end() <= 20 * 3, "ids are used again");
     }
 
     #[test]
-    fn a_dead_point_comes_back_and_is_not_new_to_the_graph() {
-        let mut points = Points::default();
-        let (content, vector) = known(1.0);
-        assert!(points.add(1, content, vector.clone()).is_some());
-        assert!(points.add(2, content, vector.clone()).is_none(), "an equal row");
+    fn a_dead_point_comes_back_until_it_is_taken() {
+        let mut points = Points::new(false);
+        let id = points.add(1, &text(1), State::Known).expect("a new point");
+        assert!(!points.is_live(id), "its vector is not in its row yet");
+        points.publish(&[id]);
+        assert_eq!(points.add(2, &text(1), State::Known), None, "an equal row");
         points.remove(1);
         points.remove(2);
         assert_eq!((points.live(), points.dead()), (0, 1));
-        assert!(points.add(3, content, vector.clone()).is_none(), "it is in the graph already");
-        assert_eq!((points.live(), points.dead()), (1, 0));
+        assert_eq!(points.add(3, &text(1), State::Known), None, "it is in the graph already");
         points.remove(3);
-        points.release_dead(|_| false);
-        assert_eq!((points.dead(), points.end()), (0, 1));
-        let (id, _) = points.add(4, content, vector).expect("the new graph lacks it");
-        assert_eq!(id, 0, "its id is used again");
+        assert_eq!(points.take_dead(), [id]);
+        let other = points.add(4, &text(1), State::Known).expect("the old one is leaving");
+        assert_ne!(other, id);
+        points.release(&[id]);
+        assert_eq!(points.add(5, &text(2), State::Known), Some(id), "its id is used again");
+    }
+
+    #[test]
+    fn restored_points_wait_for_their_entries() {
+        let mut points = Points::new(false);
+        for id in [2, 5] {
+            let (head, _) = halves(&text(id as usize));
+            points.restore(id, head);
+        }
+        assert_eq!(points.add(9, &text(2), State::Known), Some(2));
+        points.publish(&[2]);
+        let other = points.add(10, &text(7), State::Known).expect("a new point");
+        assert!(![2, 5].contains(&other) && other < 6);
+        assert_eq!(points.take_unclaimed(), [5]);
+        assert_eq!(points.live(), 1);
+        points.release(&[5]);
     }
 }

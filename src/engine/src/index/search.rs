@@ -4,32 +4,27 @@
 //! graph would not pay, or proposed too few, every live point is looked at instead, so an answer is
 //! short only when there is nothing more.
 
+use std::sync::Arc;
+
 use onyx_protocol::index::{HeapTid, Hit};
 use onyx_protocol::{ErrorKind, WireError};
 
-use super::distance::{Vector, exact};
-use super::generation::Generation;
-use super::graph::PointId;
-use crate::store::read;
+use super::distance::exact;
+use super::generation::{Generation, Table};
+use super::graph::{Graph, PointId, Walk};
+use super::linker::Linker;
+use super::shared::Shared;
+use crate::store::{TextHash, read};
 
-/// Up to so many points looking at all of them is as fast as the graph.
+/// Up to so many points the exact distance to all of them takes no longer than the graph.
 const EXACT_POINTS: usize = 1_000;
 
-/// Up to so many points, and so many numbers in them, looking at all of them costs well below a
-/// millisecond, and finds what the graph may not: hnsw_rs cuts a full neighbour list by distance
-/// alone, so that a point far from all others can lose every link that leads to it.
-const SMALL_POINTS: usize = 8_000;
-const SMALL_NUMBERS: usize = 1 << 20;
+/// One candidate in so many points: about then the graph takes as long as ranking all of them, which
+/// it mostly does, in random order.
+const EXACT_SHARE: usize = 32;
 
-/// One candidate in so many points: about then the graph takes as long as looking at all of them,
-/// which it mostly does, in random order.
-const EXACT_SHARE: usize = 64;
-
-/// Whether a generation is so small that all of it is looked at.
-fn is_small(points: usize, dimensions: usize) -> bool {
-    points <= EXACT_POINTS
-        || (points <= SMALL_POINTS && points.saturating_mul(dimensions) <= SMALL_NUMBERS)
-}
+/// Points that are not linked yet are ranked one by one, unless they are more than one in so many.
+const UNLINKED_SHARE: usize = 8;
 
 /// Points looked at under one lock.
 const SCAN_POINTS: usize = 2_048;
@@ -37,10 +32,22 @@ const SCAN_POINTS: usize = 2_048;
 /// Attempts of a scan that entries move under.
 const SCAN_ATTEMPTS: usize = 8;
 
+/// Exact distances are computed for half as many of the graph's points more than are asked for, and so
+/// many: ranks are off by less than the distances between so many.
+const MARGIN: usize = 32;
+
+/// A query on its way.
+struct Question<'a> {
+    query: &'a [f32],
+    k: usize,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
 impl Generation {
     /// The nearest `k` entries by distance, then heap tuple.
     pub fn search(
         &self,
+        shared: &Shared,
         query: &[f32],
         k: usize,
         ef: usize,
@@ -54,70 +61,163 @@ impl Generation {
             return Ok(Vec::new());
         }
         let table = read(&self.table);
-        let (live, dead) = (table.points.live(), table.points.dead());
-        let graph = table.graph.clone();
+        let (live, dead) = (table.points.live(), table.points.tombstones());
+        let (graph, linker) = (Arc::clone(&table.graph), Arc::clone(&table.linker));
         drop(table);
-        let query = Vector::new(query);
+        let question = Question { query, k, cancelled };
         let wanted = ef.max(k);
-        if is_small(live, self.header.dimensions as usize) || wanted > live / EXACT_SHARE {
-            return self.scan(&query, k, cancelled);
+        if live <= EXACT_POINTS
+            || wanted > live / EXACT_SHARE
+            || linker.count() > live / UNLINKED_SHARE
+        {
+            return self.scan(shared, &question);
         }
         // Dead points take places among the candidates: ask for so many more.
         let ef = wanted.saturating_mul(live + dead).div_ceil(live);
-        let proposed = graph.search(&query, ef)?;
-        if cancelled() {
-            return Err(canceled());
-        }
-        let table = read(&self.table);
-        let mut nearest = Nearest::new(k);
-        for id in proposed {
-            if let Some(vector) = table.points.live_vector(id) {
-                let distance = exact(self.header.metric, query.values(), vector.values());
-                table.points.for_tids(id, k, |tid| nearest.push(Candidate { distance, tid, id }));
-            }
-        }
-        let searchable = table.points.searchable_entries();
-        drop(table);
-        let hits = nearest.into_hits();
-        if hits.len() < k.min(searchable) {
-            return self.scan(&query, k, cancelled);
+        let hits = self.ask_graph(shared, &graph, &linker, &question, ef)?;
+        let hits_there_are = read(&self.table).points.searchable_entries();
+        if hits.len() < k.min(hits_there_are) {
+            return self.scan(shared, &question);
         }
         Ok(hits)
     }
 
-    /// Looks at every live point.
-    fn scan(
+    fn ask_graph(
         &self,
-        query: &Vector,
-        k: usize,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        shared: &Shared,
+        graph: &Graph,
+        linker: &Linker,
+        question: &Question<'_>,
+        ef: usize,
     ) -> Result<Vec<Hit>, WireError> {
+        let walk = graph.walk();
+        let probe = graph.rows.probe(question.query);
+        // First these: one that is linked meanwhile is in the graph.
+        let unlinked = linker.unlinked();
+        let mut proposed = graph.search(&walk, &probe, ef);
+        if !unlinked.is_empty() {
+            let mut ranks = Vec::new();
+            // SAFETY: within a walk, and these have been put.
+            unsafe { graph.rows.ranks(&probe, &unlinked, &mut ranks) };
+            proposed.extend(ranks.into_iter().zip(unlinked));
+            proposed.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            proposed.dedup_by_key(|(_, id)| *id);
+            proposed.truncate(ef);
+        }
+        if (question.cancelled)() {
+            return Err(canceled());
+        }
+        let mut candidates: Vec<PointId> = proposed.into_iter().map(|(_, id)| id).collect();
+        let table = read(&self.table);
+        candidates.retain(|id| table.points.is_live(*id));
+        drop(table);
+        candidates.truncate(question.k.saturating_add(question.k / 2).saturating_add(MARGIN));
+        let nearest = self.measure(shared, graph, &walk, question, &candidates)?;
+        Ok(nearest.into_hits())
+    }
+
+    /// Exact distances of the entries of points. Vectors that are in the store are read from there, at
+    /// once.
+    fn measure(
+        &self,
+        shared: &Shared,
+        graph: &Graph,
+        _walk: &Walk<'_>,
+        question: &Question<'_>,
+        points: &[PointId],
+    ) -> Result<Nearest, WireError> {
+        let metric = self.header.metric;
+        let mut nearest = Nearest::new(question.k);
+        let mut found: Vec<(f64, PointId)> = Vec::with_capacity(points.len());
+        let mut values = Vec::new();
+        let mut away = Vec::new();
+        for id in points {
+            // SAFETY: within a walk, and live points have been put.
+            if unsafe { graph.rows.read(*id as usize, &mut values) } {
+                found.push((exact(metric, question.query, &values), *id));
+            } else {
+                away.push(*id);
+            }
+        }
+        for (id, values) in away.iter().zip(self.read_store(shared, &away)?) {
+            // A vector that is gone is one whose entry has been removed meanwhile.
+            if let Some(values) = values.filter(|v| v.len() == question.query.len()) {
+                found.push((exact(metric, question.query, &values), *id));
+            }
+        }
+        let table = read(&self.table);
+        for (distance, id) in found {
+            if table.points.is_live(id) {
+                let push = |tid| nearest.push(Candidate { distance, tid, id });
+                table.points.for_tids(id, question.k, push);
+            }
+        }
+        Ok(nearest)
+    }
+
+    /// Vectors of points from the store.
+    fn read_store(
+        &self,
+        shared: &Shared,
+        points: &[PointId],
+    ) -> Result<Vec<Option<Vec<f32>>>, WireError> {
+        if points.is_empty() {
+            return Ok(Vec::new());
+        }
+        let table = read(&self.table);
+        if let Some(model) = self.model {
+            let hash = |id: &PointId| table.points.text_hash(*id).unwrap_or(TextHash([0; 32]));
+            let hashes: Vec<TextHash> = points.iter().map(hash).collect();
+            drop(table);
+            return Ok(shared.store.get_many(model, &hashes)?);
+        }
+        let tids: Vec<HeapTid> = points
+            .iter()
+            .map(|id| {
+                let mut first = HeapTid::MAX;
+                table.points.for_tids(*id, 1, |tid| first = tid);
+                first
+            })
+            .collect();
+        drop(table);
+        Ok(shared.store.item_vectors(self.id(), &tids)?)
+    }
+
+    /// Looks at every live point: at the exact distance of each when they are few, else of those that
+    /// rank first.
+    fn scan(&self, shared: &Shared, question: &Question<'_>) -> Result<Vec<Hit>, WireError> {
         for attempt in 1.. {
-            let mut nearest = Nearest::new(k);
-            let mut from = 0;
+            let (graph, _) = self.graph();
+            let is_current = |table: &Table| Arc::ptr_eq(&table.graph, &graph);
+            let walk = graph.walk();
+            let probe = graph.rows.probe(question.query);
+            let all = question.k.saturating_mul(2).saturating_add(EXACT_POINTS);
+            let mut first = First::new(all);
+            let (mut from, mut ranks) = (0, Vec::new());
             loop {
-                if cancelled() {
+                if (question.cancelled)() {
                     return Err(canceled());
                 }
                 let table = read(&self.table);
-                if from >= table.points.end() {
+                if !is_current(&table) || from >= table.points.end() {
                     break;
                 }
-                table.points.for_live(from..from + SCAN_POINTS, |id, vector| {
-                    let distance = exact(self.header.metric, query.values(), vector.values());
-                    table.points.for_tids(id, k, |tid| {
-                        nearest.push(Candidate { distance, tid, id });
-                    });
-                });
+                let ids: Vec<PointId> = table.points.live_ids(from..from + SCAN_POINTS).collect();
+                drop(table);
+                // SAFETY: within a walk, and live points have been put.
+                unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
+                ranks.iter().zip(ids).for_each(|(rank, id)| first.push(*rank, id));
                 from += SCAN_POINTS;
             }
+            let mut nearest = self.measure(shared, &graph, &walk, question, &first.into_ids())?;
             // Between two locks an entry may have gone, or moved to another point.
             let table = read(&self.table);
             nearest.shrink();
             let before = nearest.candidates.len();
             nearest.candidates.retain(|c| table.points.point_of(c.tid) == Some(c.id));
-            drop(table);
-            if nearest.candidates.len() == before || attempt == SCAN_ATTEMPTS {
+            let expected = question.k.min(table.points.searchable_entries());
+            let whole = nearest.candidates.len() == before && before >= expected;
+            if (whole && is_current(&table)) || attempt == SCAN_ATTEMPTS {
                 return Ok(nearest.into_hits());
             }
         }
@@ -127,6 +227,39 @@ impl Generation {
 
 fn canceled() -> WireError {
     WireError::new(ErrorKind::Canceled, "canceled while searching an index")
+}
+
+/// Keeps the points that rank first.
+struct First {
+    count: usize,
+    points: Vec<(f32, PointId)>,
+}
+
+impl First {
+    fn new(count: usize) -> Self {
+        Self { count, points: Vec::new() }
+    }
+
+    fn push(&mut self, rank: f32, id: PointId) {
+        self.points.push((rank, id));
+        if self.points.len() >= self.count.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.points.len() > self.count {
+            let order = |a: &(f32, PointId), b: &(f32, PointId)| a.0.total_cmp(&b.0);
+            self.points.select_nth_unstable_by(self.count, order);
+            self.points.truncate(self.count);
+        }
+    }
+
+    fn into_ids(mut self) -> Vec<PointId> {
+        self.cut();
+        self.points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        self.points.into_iter().map(|(_, id)| id).collect()
+    }
 }
 
 struct Candidate {

@@ -9,6 +9,7 @@ use onyx_protocol::startup::RecoveryEnd;
 
 use super::generation::{Generation, Life};
 use super::jobs::{Job, Jobs};
+use super::memory::Budget;
 use super::queue::Queue;
 use crate::store::{Store, read};
 
@@ -16,6 +17,7 @@ use crate::store::{Store, read};
 pub struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) pool: Arc<rayon::ThreadPool>,
+    pub(super) budget: Arc<Budget>,
     pub(super) queue: Queue,
     pub(super) jobs: Jobs,
     pub(super) system_identifier: u64,
@@ -45,7 +47,7 @@ impl Shared {
             let run = std::panic::AssertUnwindSafe(|| self.run(job));
             if std::panic::catch_unwind(run).is_err() {
                 log::error!("a background job of the index failed: {job:?}");
-                if let Job::Load(id) | Job::Rebuild(id) = job
+                if let Job::Load(id) | Job::Repair(id) = job
                     && let Some(generation) = self.get(id)
                 {
                     generation.set_life(Life::Stale("the engine failed while loading it".into()));
@@ -62,15 +64,27 @@ impl Shared {
                     let reason = format!("could not be loaded: {}", words(&error));
                     log::error!("index generation {}: {reason}", hex(id));
                     generation.set_life(Life::Stale(reason));
+                    generation.give_memory_back();
                 }
             }
-            Job::Rebuild(id) => {
+            Job::Repair(id) => {
                 let Some(generation) = self.get(id) else { return };
-                if let Err(error) = generation.rebuild(self) {
-                    // The old graph stays: slower, but complete.
+                if let Err(error) = generation.repair(self) {
+                    // The dead points stay: slower, but complete.
                     log::error!("index generation {}: {}", hex(id), words(&error));
                 }
-                generation.rebuild_ended();
+                generation.repair_ended();
+            }
+            Job::Save(id) | Job::Tidy(id) => {
+                let Some(generation) = self.get(id) else { return };
+                let mut saved = generation.save(self);
+                if let Job::Tidy(_) = job {
+                    saved = saved.and_then(|()| Ok(self.store.reclaim_items(id)?));
+                }
+                if let Err(error) = saved {
+                    // The next start links what the store does not have.
+                    log::warn!("index generation {}: {}", hex(id), words(&error));
+                }
             }
             Job::Reclaim(id) => {
                 if let Err(error) = self.store.reclaim_generation(id) {

@@ -9,6 +9,7 @@ use super::Limits;
 use super::decode::decode;
 use super::extract::{Parsed, parse_whole};
 use super::generated::generated;
+use super::manifest;
 use super::module_name::module_name;
 use super::search_text::search_text;
 
@@ -27,13 +28,17 @@ pub fn parse_file(
         return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
     }
     let (text, decoded) = decode(bytes)?;
-    if let Some(detail) = generated(path, &text) {
-        return Err(Notice { reason: SkipReason::Generated, detail, line: 0 });
-    }
-    // Decoding makes a file at most three times as long, so its own limit is the one above.
-    let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
-    let Parsed { facts, interface, body, notices } =
-        parse_whole(language, &text, &limits, cancelled)?;
+    let parsed = if language == Language::Manifest {
+        manifest::parse(path, &text)
+    } else {
+        if let Some(detail) = generated(path, &text) {
+            return Err(Notice { reason: SkipReason::Generated, detail, line: 0 });
+        }
+        // Decoding makes a file at most three times as long, so its own limit is the one above.
+        let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
+        parse_whole(language, &text, &limits, cancelled)?
+    };
+    let Parsed { facts, interface, body, notices } = parsed;
     let encode = |error: CodecError| Notice {
         reason: SkipReason::Io,
         detail: format!("internal error: {error}"),
@@ -76,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_parsed() {
-        for language in Language::ALL {
+        for language in Language::ALL.into_iter().chain([Language::Manifest]) {
             let file = parse_file("x", language, b"", &Limits::default(), &|| false).unwrap();
             assert!(file.facts.definitions.is_empty());
             assert_eq!((file.size, file.lines), (0, 0));

@@ -220,7 +220,7 @@ mod tests {
         ];
         for (language, source) in files {
             let watch = Watch::new(Duration::from_secs(60), &|| false);
-            let grammar = grammar(language);
+            let grammar = grammar(language).unwrap();
             let tree = tree(grammar, source, None, &watch).unwrap();
             let fast = find(grammar, &tree, source, &watch).unwrap();
             let naive = find_all(grammar, &tree, source);

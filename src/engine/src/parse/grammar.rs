@@ -110,14 +110,14 @@ impl Role {
     }
 }
 
-/// The grammar of a language, made at its first use.
-pub(super) fn grammar(language: Language) -> &'static Grammar {
-    static GRAMMARS: [OnceLock<Grammar>; Language::ALL.len()] =
+/// The grammar of a language that has one, made at its first use.
+pub(super) fn grammar(language: Language) -> Option<&'static Grammar> {
+    static GRAMMARS: [OnceLock<Option<Grammar>>; Language::ALL.len()] =
         [const { OnceLock::new() }; Language::ALL.len()];
-    GRAMMARS[language as usize].get_or_init(|| compile(language))
+    GRAMMARS.get(language as usize)?.get_or_init(|| compile(language)).as_ref()
 }
 
-fn compile(language: Language) -> Grammar {
+fn compile(language: Language) -> Option<Grammar> {
     let (tables, text, rules): (tree_sitter::Language, &str, &'static dyn Rules) = match language {
         Language::Rust => {
             (tree_sitter_rust::LANGUAGE.into(), include_str!("queries/rust.scm"), &rust::Rust)
@@ -146,6 +146,7 @@ fn compile(language: Language) -> Grammar {
         Language::Java => {
             (tree_sitter_java::LANGUAGE.into(), include_str!("queries/java.scm"), &java::Java)
         }
+        Language::Manifest => return None,
     };
     let name = language.as_str();
     // Grammars and queries are compiled in, and a test compiles each: this cannot depend on input.
@@ -160,7 +161,7 @@ fn compile(language: Language) -> Grammar {
         })
         .collect();
     let roots = roots(&tables, &query, text);
-    Grammar { language: tables, query, roles, roots, rules }
+    Some(Grammar { language: tables, query, roles, roots, rules })
 }
 
 /// Reads from the query's text what each pattern begins with. The queries are ours: every pattern
@@ -193,7 +194,7 @@ mod tests {
     fn every_query_compiles() {
         for (i, language) in Language::ALL.into_iter().enumerate() {
             assert_eq!(language as usize, i);
-            let grammar = grammar(language);
+            let grammar = grammar(language).unwrap();
             assert!(grammar.query.pattern_count() > 5);
             let of = |kind: &str| {
                 let id = grammar.language.id_for_node_kind(kind, true);
@@ -214,5 +215,6 @@ mod tests {
             assert_eq!(of(function), Some(Root::Patterns), "{language:?}");
             assert_eq!(of("identifier"), Some(Root::None), "{language:?}");
         }
+        assert!(grammar(Language::Manifest).is_none());
     }
 }

@@ -20,12 +20,14 @@ mod found;
 mod generated;
 mod grammar;
 mod languages;
+mod manifest;
 mod module_name;
 mod recover;
 mod search_text;
 mod signature;
 mod site;
 mod text;
+mod unwrap;
 mod watch;
 mod words;
 

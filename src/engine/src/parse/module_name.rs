@@ -10,6 +10,7 @@ use onyx_protocol::facts::{FileFacts, Language};
 /// * JavaScript and TypeScript: the path without extension and `/index`.
 /// * Go: the directory; when its name is not that of the package clause, with the package below it.
 /// * Java: the package clause.
+/// * A manifest is no module.
 ///
 /// May be empty.
 pub fn module_name(language: Language, path: &str, facts: &FileFacts) -> String {
@@ -25,6 +26,7 @@ pub fn module_name(language: Language, path: &str, facts: &FileFacts) -> String 
         }
         Language::Go => go(&directories, &facts.package),
         Language::Java => facts.package.clone(),
+        Language::Manifest => String::new(),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use onyx_protocol::code::{Body, Declared, Import, Pool, ScopeKind, Within};
+use onyx_protocol::code::{
+    Body, Declared, Import, Manifest, ManifestKind, Pool, ScopeKind, Within,
+};
 
 use super::keys::{self, Map, Set};
 use super::members::Bases;
@@ -24,7 +26,7 @@ pub(super) struct Place<'a> {
 }
 
 /// Inside a file: a scope of the body that is resolved, or a definition.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum At {
     /// Scope, line and column.
     Scope(u32, u32, u32),
@@ -244,6 +246,37 @@ impl<'w> Context<'w> {
     /// The file at a path.
     pub fn path(&self, path: &str) -> Option<u32> {
         self.look(keys::path(path)).first().map(|&(slot, _)| slot)
+    }
+
+    /// What a manifest says.
+    pub fn manifest(&self, slot: u32) -> Option<&'w Manifest> {
+        let file = self.file(slot)?;
+        self.record(keys::manifest(file.container(Within::FILE)));
+        file.interface.manifest.as_ref()
+    }
+
+    /// The nearest manifest of one of these names, tried in order, in a directory or above it.
+    pub fn manifest_above(&self, mut directory: &str, names: &[&str]) -> Option<u32> {
+        loop {
+            for name in names {
+                let path = match directory {
+                    "" => (*name).to_owned(),
+                    _ => format!("{directory}/{name}"),
+                };
+                if let Some(slot) = self.path(&path) {
+                    return Some(slot);
+                }
+            }
+            if directory.is_empty() {
+                return None;
+            }
+            directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+    }
+
+    /// The manifests of packages or libraries of a name, in order of their paths.
+    pub fn packages(&self, kind: ManifestKind, name: &str) -> Vec<u32> {
+        self.look(keys::package_name(kind, name)).into_iter().map(|(slot, _)| slot).collect()
     }
 
     /// The files that are a module of a language family.

@@ -21,7 +21,11 @@ impl<'w> Context<'w> {
         match place.pool.expr(expr) {
             Expr::Unknown => nothing,
             Expr::Name(_) | Expr::Member(..) | Expr::Path(..) | Expr::SelfRef => {
-                let found = self.find(place, expr, Space::Value);
+                let space = match place.pool.expr(expr) {
+                    Expr::Member(..) => rules.read_space(),
+                    _ => Space::Value,
+                };
+                let found = self.find(place, expr, space);
                 if let Expr::Member(object, name) = *place.pool.expr(expr)
                     && found.is_empty()
                     && let Ok(index) = place.pool.name(name).parse::<usize>()
@@ -115,6 +119,39 @@ impl<'w> Context<'w> {
                 let parts = parts.iter().map(|&part| self.infer(place, part).0);
                 (Ty::Tuple(parts.collect()), Strategy::Constructor)
             }
+            Expr::Definition(number) => {
+                let def = Def { slot: place.slot, number: *number };
+                self.type_of_definition(def, None)
+            }
+            Expr::Object(_) => {
+                let own = std::ptr::eq(place.pool, &self.body.pool);
+                let ty = Ty::Object { slot: place.slot, own, at: place.at, shape: expr };
+                (ty, Strategy::Constructor)
+            }
+        }
+    }
+
+    /// Members of an object without type.
+    pub fn object_members(
+        &self,
+        place: Place<'_>,
+        shape: ExprId,
+        name: &str,
+        space: Space,
+    ) -> Vec<Found> {
+        let Expr::Object(parts) = place.pool.expr(shape) else { return Vec::new() };
+        let part = parts.iter().rev().find(|(key, _)| place.pool.name(*key) == name);
+        let Some(&(_, value)) = part else { return Vec::new() };
+        match place.pool.expr(value) {
+            Expr::Definition(number) => {
+                let def = Def { slot: place.slot, number: *number };
+                vec![Found::definition(def, Strategy::Member)]
+            }
+            Expr::Name(_) | Expr::Member(..) => self.find(place, value, space),
+            _ => {
+                let (ty, how) = self.infer(place, value);
+                vec![Found::new(Entity::Receiver(ty), how)]
+            }
         }
     }
 
@@ -126,7 +163,8 @@ impl<'w> Context<'w> {
             Expr::Name(name) => {
                 let name = place.pool.name(name);
                 let found = self.find_name(place, name, file.rules.space(space));
-                found.into_iter().map(|one| self.receiver_of(one)).collect()
+                let found = found.into_iter().map(|one| self.local_definition(one));
+                found.map(|one| self.receiver_of(one)).collect()
             }
             Expr::SelfRef => match self.self_type(place) {
                 Some(ty) => vec![Found::new(Entity::Receiver(ty), Strategy::Own)],
@@ -181,6 +219,17 @@ impl<'w> Context<'w> {
         };
         let kept: Vec<Found> = found.iter().filter(|one| fits(one)).cloned().collect();
         if kept.is_empty() { found } else { kept }
+    }
+
+    /// A local that is bound to a definition is that definition.
+    fn local_definition(&self, found: Found) -> Found {
+        if let Entity::Local(number) = found.entity
+            && let Some(binding) = self.body.bindings.get(number as usize)
+            && let Expr::Definition(number) = *self.body.pool.expr(binding.value)
+        {
+            return Found::definition(Def { slot: self.slot, number }, found.how);
+        }
+        found
     }
 
     /// A first parameter that is the receiver is the receiver.
@@ -273,6 +322,7 @@ impl<'w> Context<'w> {
             }
             Entity::Generic(def, index) => (as_type(Ty::Parameter(*def, *index)), how),
             Entity::Receiver(ty) => (ty.clone(), Strategy::Own),
+            Entity::Field(ty) => (ty.clone(), how.max(Strategy::Field)),
             Entity::Module(module) => (Ty::Module(module.clone()), how),
             Entity::Outside(path) => (Ty::outside(path), how),
             Entity::OutsideMember(of, name) => (Ty::OutsideMember(of.clone(), name.clone()), how),
@@ -350,6 +400,9 @@ impl<'w> Context<'w> {
             | NodeKind::Interface
             | NodeKind::Trait
             | NodeKind::Enum => (Ty::Type(def, Rc::new([])), Strategy::Scope),
+            NodeKind::TypeAlias if declared.flags & flags::DISTINCT != 0 => {
+                (Ty::Type(def, Rc::new([])), Strategy::Scope)
+            }
             NodeKind::TypeAlias => {
                 let Some(place) = self.inside(def) else { return nothing };
                 let ty = self.remembered(def, || match declared.ty {
@@ -501,6 +554,11 @@ impl<'w> Context<'w> {
                 as_value(self.types_of(&found).0, Vec::new())
             }
             Type::Of(expr) => self.infer(place, *expr).0,
+            Type::Struct(fields) => {
+                let field =
+                    |&(name, ty): &(u32, TypeId)| (place.pool.name(name).into(), self.eval(place, ty));
+                Ty::Record(fields.iter().map(field).collect())
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use onyx_protocol::code::{Expr, ExprId, Import, Interface, Pool, Type, TypeId, Within};
+use onyx_protocol::code::{
+    Declared, Expr, ExprId, Import, Interface, ManifestKind, Pool, Type, TypeId, Within,
+};
 
 /// 64-bit hash that is the same on every machine and in every version: FNV-1a with a final mix.
 pub(super) struct Fnv(u64);
@@ -128,15 +130,31 @@ pub(super) fn special(family: u8, what: u8, text: &str) -> u64 {
     Fnv::new(9).number(u64::from(family)).number(u64::from(what)).text(text).end()
 }
 
+/// What a manifest says.
+pub(super) fn manifest(container: u64) -> u64 {
+    Fnv::new(12).number(container).end()
+}
+
+/// The manifests that name a package. Cargo writes `-` where programs write `_`.
+pub(super) fn package_name(kind: ManifestKind, name: &str) -> u64 {
+    let hash = Fnv::new(13).number(kind as u64);
+    match kind {
+        ManifestKind::Cargo => hash.text(&name.replace('-', "_")).end(),
+        _ => hash.text(name).end(),
+    }
+}
+
 /// Hashes the content of shapes, numbers replaced by what they stand for.
 pub(super) struct Content<'a> {
     pool: &'a Pool,
+    definitions: &'a [Declared],
     hash: Fnv,
 }
 
 impl<'a> Content<'a> {
-    pub fn new(pool: &'a Pool) -> Self {
-        Self { pool, hash: Fnv::new(20) }
+    pub fn new(interface: &'a Interface) -> Self {
+        let (pool, definitions) = (&interface.pool, &interface.definitions);
+        Self { pool, definitions, hash: Fnv::new(20) }
     }
 
     pub fn end(&self) -> u64 {
@@ -192,6 +210,14 @@ impl<'a> Content<'a> {
             Type::Of(expr) => {
                 self.hash.write_u8(11);
                 self.expr(*expr);
+            }
+            Type::Struct(fields) => {
+                self.hash.write_u8(12);
+                self.number(fields.len() as u64);
+                for &(name, ty) in fields {
+                    self.name(name);
+                    self.ty(ty);
+                }
             }
         }
     }
@@ -262,6 +288,19 @@ impl<'a> Content<'a> {
                 self.number(of.len() as u64);
                 for &id in of {
                     self.expr(id);
+                }
+            }
+            Expr::Definition(number) => {
+                self.hash.write_u8(22);
+                let definition = self.definitions.get(*number as usize);
+                self.number(definition.map_or(0, |definition| definition.identity));
+            }
+            Expr::Object(of) => {
+                self.hash.write_u8(23);
+                self.number(of.len() as u64);
+                for &(name, value) in of {
+                    self.name(name);
+                    self.expr(value);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use onyx_protocol::code::Within;
 use onyx_protocol::facts::NodeKind;
 
-use super::context::Context;
+use super::context::{Context, Place};
 use super::ty::{Def, Entity, Found, Space, Strategy, Ty};
 
 /// A type and its bases in the order they are asked.
@@ -27,6 +27,9 @@ impl<'w> Context<'w> {
                 let Some(file) = self.file(def.slot) else { return Vec::new() };
                 let is_value = matches!(of, Ty::Value(..));
                 let mut found = file.rules.members(self, *def, name, space, is_value);
+                if found.is_empty() && is_value {
+                    return file.rules.behind(self, of, name, space);
+                }
                 for one in &mut found {
                     one.receiver.get_or_insert_with(|| of.clone());
                 }
@@ -50,7 +53,9 @@ impl<'w> Context<'w> {
                 found
             }
             Ty::All(all) => {
-                for ty in all.iter() {
+                // Nobody knows which members those outside have, so they come last, and all of them.
+                let outside = |ty: &&Ty| matches!(ty, Ty::Outside { .. });
+                for ty in all.iter().filter(|ty| !outside(ty)) {
                     let mut found = self.members(ty, name, space);
                     if !found.is_empty() {
                         let is_promise = matches!(ty, Ty::Value(def, _) if self.declared(*def).is_some_and(
@@ -62,7 +67,7 @@ impl<'w> Context<'w> {
                         return found;
                     }
                 }
-                Vec::new()
+                all.iter().filter(outside).flat_map(|ty| self.members(ty, name, space)).collect()
             }
             Ty::Parameter(def, index) => {
                 let bounds = self.bounds(*def, *index);
@@ -88,7 +93,27 @@ impl<'w> Context<'w> {
                 let entity = Entity::OutsideMember(Rc::new(of.clone()), name.into());
                 vec![Found::new(entity, Strategy::Scope)]
             }
-            Ty::Unknown | Ty::Function(..) | Ty::Tuple(_) | Ty::Gives(_) => Vec::new(),
+            Ty::Function(def, _) => match self.file(def.slot) {
+                Some(file) => file.rules.function_members(self, *def, name),
+                None => Vec::new(),
+            },
+            &Ty::Object { slot, own, at, shape } => {
+                let pool = if own { Some(&self.body.pool) } else { self.pool(slot) };
+                let Some(pool) = pool else { return Vec::new() };
+                self.object_members(Place { slot, pool, at }, shape, name, space)
+            }
+            Ty::Record(fields) => {
+                if let Some((_, ty)) = fields.iter().find(|(field, _)| &**field == name) {
+                    return vec![Found::new(Entity::Field(ty.clone()), Strategy::Field)];
+                }
+                let mut embedded = fields.iter().filter(|(field, _)| field.is_empty());
+                let found = embedded.find_map(|(_, ty)| {
+                    let found = self.members(ty, name, space);
+                    (!found.is_empty()).then_some(found)
+                });
+                found.unwrap_or_default()
+            }
+            Ty::Unknown | Ty::Tuple(_) | Ty::Gives(_) => Vec::new(),
         }
     }
 
@@ -226,13 +251,15 @@ impl<'w> Context<'w> {
             if parameter == *def {
                 return arguments.get(index as usize).cloned();
             }
-            // An impl block has parameters of its own for those of the type.
+            // An impl block, or a method outside its type, has names of its own for the type's.
             let declared = self.declared(parameter)?;
-            if declared.kind != NodeKind::Impl {
-                return None;
-            }
+            let of = match declared.kind {
+                NodeKind::Impl => declared.ty,
+                NodeKind::Method if declared.receiver != 0 => declared.receiver,
+                _ => return None,
+            };
             let place = self.inside(parameter)?;
-            let of = self.eval(place, declared.ty);
+            let of = self.eval(place, of);
             let Ty::Value(_, names) = of else { return None };
             let at = names.iter().position(|name| *name == Ty::Parameter(parameter, index))?;
             arguments.get(at).cloned()

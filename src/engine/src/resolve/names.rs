@@ -140,7 +140,10 @@ impl<'w> Context<'w> {
             (binding.line, binding.column) <= (line, column)
         };
         if !hoists {
-            let last = own?.iter().copied().rfind(before)?;
+            let own = own?;
+            let ahead = self.file(self.slot).is_some_and(|file| file.rules.declares_ahead());
+            let first = own.first().copied().filter(|_| ahead);
+            let last = own.iter().copied().rfind(before).or(first)?;
             return Some(vec![Found::new(Entity::Local(last), Strategy::Scope)]);
         }
         if let Some(own) = own {
@@ -273,8 +276,13 @@ impl<'w> Context<'w> {
             if let Named::Definition(number) = *item {
                 let def = Def { slot, number };
                 let Some(declared) = self.declared(def) else { continue };
+                // A method written outside its type is found through the type alone.
+                if declared.receiver != 0 {
+                    continue;
+                }
                 let rank = rank(declared.kind, declared.flags, space);
-                if rank > 0 {
+                let is_hidden = declared.flags & flags::HIDDEN != 0;
+                if rank > 0 && !is_hidden && self.fits_kind(slot, declared.kind, space) {
                     definitions.push((rank, def));
                 }
             }
@@ -313,11 +321,16 @@ impl<'w> Context<'w> {
     /// Whether something can be meant in a space.
     pub fn fits(&self, found: &Found, space: Space) -> bool {
         match found.entity {
-            Entity::Definition(def) => self
-                .declared(def)
-                .is_some_and(|declared| rank(declared.kind, declared.flags, space) > 0),
+            Entity::Definition(def) => self.declared(def).is_some_and(|declared| {
+                rank(declared.kind, declared.flags, space) > 0
+                    && self.fits_kind(def.slot, declared.kind, space)
+            }),
             _ => true,
         }
+    }
+
+    fn fits_kind(&self, slot: u32, kind: NodeKind, space: Space) -> bool {
+        space != Space::Value || self.file(slot).is_none_or(|file| file.rules.is_value(kind))
     }
 
     /// What an import of a file's binds.

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use onyx_protocol::code::Within;
+use onyx_protocol::code::{ExprId, Within};
+
+use super::context::At;
 
 /// A definition: slot of its file, number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,15 @@ pub(super) enum Ty {
     Parameter(Def, u32),
     /// A function without name, by what it gives.
     Gives(Rc<Ty>),
+    /// An object without type, by its shape; `own` when that is in the body that is resolved.
+    Object {
+        slot: u32,
+        own: bool,
+        at: At,
+        shape: ExprId,
+    },
+    /// A value of a struct without name; embedded fields have none.
+    Record(Rc<[(Rc<str>, Ty)]>),
 }
 
 impl Ty {
@@ -164,6 +175,8 @@ pub(super) enum Entity {
     Generic(Def, u32),
     /// The receiver in a method of a type.
     Receiver(Ty),
+    /// A field without definition, by its type.
+    Field(Ty),
     Module(Module),
     /// Something outside, by path.
     Outside(Rc<str>),

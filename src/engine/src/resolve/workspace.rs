@@ -1,5 +1,7 @@
 //! All files' interfaces and the index over them.
 
+use std::hash::Hash;
+
 use onyx_protocol::code::{Body, Declared, Interface, Resolved, Within};
 use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::Language;
@@ -57,15 +59,7 @@ impl File {
             rules: languages::rules(input.language),
             names: Map::default(),
             globs: Map::default(),
-            interface: Interface {
-                language: input.language,
-                pool: Default::default(),
-                definitions: Vec::new(),
-                attributes: Vec::new(),
-                imports: Vec::new(),
-                exports: Vec::new(),
-                exports_all: false,
-            },
+            interface: Interface::new(input.language),
         };
         let hashes: Vec<u64> = interface.pool.names.iter().map(|n| keys::name(n)).collect();
         let hash = |id: u32| hashes.get(id as usize).copied().unwrap_or(0);
@@ -116,6 +110,14 @@ impl File {
     fn specials(&self) -> Vec<(u64, u32)> {
         let family = self.rules.family();
         let mut found = vec![(keys::path(&self.path), u32::MAX)];
+        if let Some(manifest) = &self.interface.manifest {
+            let mut names = vec![manifest.name.as_str(), manifest.library.as_str()];
+            names.retain(|name| !name.is_empty());
+            names.dedup();
+            let key = |name: &str| (keys::package_name(manifest.kind, name), u32::MAX);
+            found.extend(names.into_iter().map(key));
+            return found;
+        }
         let mut add = |special: Special<'_>| match special {
             Special::Module(name) => found.push((keys::module(family, name), u32::MAX)),
             Special::Package(name) => found.push((keys::package(family, name), u32::MAX)),
@@ -141,7 +143,7 @@ impl File {
             let own = self.container(Within::definition(number));
             let parent = self.container(declared.parent);
             part(keys::member(parent, keys::name(pool.name(declared.name))), own);
-            let mut content = Content::new(pool);
+            let mut content = Content::new(&self.interface);
             content.number(declared.kind as u64);
             content.number(u64::from(declared.flags));
             content.number(parent);
@@ -173,7 +175,7 @@ impl File {
         }
         for attribute in &self.interface.attributes {
             let owner = self.container(attribute.owner);
-            let mut content = Content::new(pool);
+            let mut content = Content::new(&self.interface);
             content.ty(attribute.ty);
             content.expr(attribute.value);
             content.number(self.container(attribute.within));
@@ -181,18 +183,24 @@ impl File {
         }
         for (number, import) in (0_u64..).zip(&self.interface.imports) {
             let owner = self.container(import.owner);
-            let mut content = Content::new(pool);
+            let mut content = Content::new(&self.interface);
             content.import(import);
             if import.local != 0 {
                 part(keys::member(owner, keys::name(pool.name(import.local))), content.end());
-            } else {
+            }
+            if import.local == 0 || import.flags & onyx_protocol::code::flags::GUESSED != 0 {
                 // Their order matters.
                 content.number(number);
                 part(keys::globs(owner), content.end());
             }
         }
         let file = self.container(Within::FILE);
-        let mut content = Content::new(pool);
+        if let Some(manifest) = &self.interface.manifest {
+            let mut content = Fnv::new(21);
+            manifest.hash(&mut content);
+            part(keys::manifest(file), content.end());
+        }
+        let mut content = Content::new(&self.interface);
         content.number(u64::from(self.interface.exports_all));
         for export in &self.interface.exports {
             content.name(export.name);

@@ -78,6 +78,7 @@ pub fn run() -> Result<(), RunError> {
         startup.system_identifier,
         startup.recovery,
         workers(&startup.settings),
+        startup.settings.memory_limit,
     )
     .map_err(failed)?;
     let engine = Engine::new(
@@ -120,6 +121,7 @@ fn obey(engine: &Engine, input: &mut impl Read) {
             Ok(Some(Control::Settings(settings))) => {
                 log::set_max_level(level(&settings.log_level));
                 engine.embedder.set_threads(settings.embed_threads as usize);
+                engine.indexes.set_memory_limit(settings.memory_limit);
                 *write(&engine.settings) = settings;
             }
             Ok(Some(Control::RecoveryEnded(end))) => {
@@ -196,7 +198,6 @@ fn init_log(name: &str) {
     env_logger::Builder::new()
         .filter_level(log::LevelFilter::Debug)
         .filter_module("ort", log::LevelFilter::Warn)
-        .filter_module("hnsw_rs", log::LevelFilter::Warn)
         .format(|out, record| {
             writeln!(
                 out,

@@ -4,7 +4,8 @@ use onyx_protocol::index::{GenerationId, HeapTid, Lsn};
 
 use super::keys::{
     Family, GenerationRecord, Item, ItemContent, ModelKey, TextHash, decode, decode_item,
-    decode_u64, encode, encode_item, item_key, prefix_end, record_key, stamp_key, text_key,
+    decode_u64, encode, encode_item, graph_header_key, graph_part_key, item_key, prefix_end,
+    record_key, stamp_key, text_key,
 };
 use super::rocks::{Batch, Scan};
 use super::{Store, StoreError};
@@ -21,6 +22,8 @@ pub struct NewItems<'a> {
     pub items: Vec<(HeapTid, &'a ItemContent)>,
     /// Texts to queue with them.
     pub pending: Vec<(ModelKey, TextHash, &'a str)>,
+    /// Whether they must survive the end of this process before [`Store::flush_items`].
+    pub logged: bool,
 }
 
 impl Store {
@@ -74,7 +77,36 @@ impl Store {
             let value = new.stamp.to_be_bytes();
             batch.put(Family::Generations, stamp_key(new.generation), value);
         }
-        self.write(batch)
+        if new.logged { self.write(batch) } else { self.write_unlogged(batch) }
+    }
+
+    /// Entries written without a log are safe when this returns.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn flush_items(&self) -> Result<(), StoreError> {
+        self.db.flush(Family::Items)?;
+        self.db.flush(Family::Generations)
+    }
+
+    /// Vectors of entries of a `Vectors` generation, `None` where there is none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn item_vectors(
+        &self,
+        id: GenerationId,
+        tids: &[HeapTid],
+    ) -> Result<Vec<Option<Vec<f32>>>, StoreError> {
+        let keys: Vec<Vec<u8>> = tids.iter().map(|tid| item_key(id, *tid)).collect();
+        let mut vectors = vec![None; tids.len()];
+        self.db.get_many(Family::Items, &keys, |at, value| {
+            if let ItemContent::Vector(values) = decode_item(&keys[at], value, false)?.content {
+                vectors[at] = Some(values);
+            }
+            Ok(())
+        })?;
+        Ok(vectors)
     }
 
     /// Removes entries and writes the record with them; `highest`, when given, becomes the highest
@@ -120,6 +152,9 @@ impl Store {
         batch.delete(Family::Generations, record_key(id));
         batch.delete(Family::Generations, stamp_key(id));
         batch.delete_range(Family::Items, from, to);
+        batch.delete(Family::Graphs, graph_header_key(id));
+        let (from, to) = graph_range(id);
+        batch.delete_range(Family::Graphs, from, to);
         self.write(batch)
     }
 
@@ -129,6 +164,17 @@ impl Store {
     /// The store cannot be written.
     pub fn reclaim_generation(&self, id: GenerationId) -> Result<(), StoreError> {
         let (from, to) = item_range(id);
+        self.db.reclaim(Family::Items, &from, &to)?;
+        let (from, to) = graph_range(id);
+        self.db.reclaim(Family::Graphs, &from, &to)
+    }
+
+    /// Gives the space of removed entries back. Takes time.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn reclaim_items(&self, id: GenerationId) -> Result<(), StoreError> {
+        let (from, to) = item_range(id);
         self.db.compact(Family::Items, &from, &to)
     }
 }
@@ -136,6 +182,10 @@ impl Store {
 fn item_range(id: GenerationId) -> (Vec<u8>, Vec<u8>) {
     // Past the key of the highest heap TID, which itself cannot occur.
     (id.0.to_vec(), item_key(id, HeapTid::MAX))
+}
+
+fn graph_range(id: GenerationId) -> (Vec<u8>, Vec<u8>) {
+    (graph_part_key(id, 0, 0), graph_part_key(id, u64::MAX, u32::MAX))
 }
 
 /// Entries in the order of their heap TIDs.

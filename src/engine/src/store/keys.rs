@@ -12,7 +12,11 @@
 //! items        generation 16 | heap tid u64 BE              stamp u64 BE | content
 //!                content of a Vectors generation:             f32 LE * dimensions
 //!                content of a Texts generation:               text hash 32
+//! graphs       generation 16 | 0x00                         the links' header, see index::snapshot
+//!              generation 16 | 0x01 | moment u64 BE | id u32 BE   a part, from this id on, the same
 //! ```
+//!
+//! Format 1 had no `graphs`; a store of it is taken over as it is.
 //!
 //! A text hash is the SHA-256 of the text's UTF-8 bytes. An item's key is its heap TID, so a TID
 //! inserted again replaces the older entry, and removing an entry needs no tombstone of our own. A
@@ -29,7 +33,10 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 
 /// Version of everything described here. Raised with every change of it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The oldest version that is taken over.
+pub const OLDEST_FORMAT: u32 = 1;
 
 /// Where [`FORMAT`] is kept in the `meta` family.
 pub const FORMAT_KEY: &[u8] = b"format";
@@ -72,11 +79,13 @@ pub enum Family {
     Generations,
     /// Generations' entries.
     Items,
+    /// Generations' graphs.
+    Graphs,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Family; 7] = [
+    pub const ALL: [Family; 8] = [
         Family::Meta,
         Family::Models,
         Family::Embeddings,
@@ -84,6 +93,7 @@ impl Family {
         Family::Pending,
         Family::Generations,
         Family::Items,
+        Family::Graphs,
     ];
 
     /// Its name in the store.
@@ -96,6 +106,7 @@ impl Family {
             Family::Pending => "pending",
             Family::Generations => "generations",
             Family::Items => "items",
+            Family::Graphs => "graphs",
         }
     }
 }
@@ -159,6 +170,16 @@ pub fn stamp_key(id: GenerationId) -> Vec<u8> {
 /// Key of one entry.
 pub fn item_key(id: GenerationId, tid: HeapTid) -> Vec<u8> {
     [&id.0[..], &tid.to_be_bytes()].concat()
+}
+
+/// Key of the header of a generation's graph.
+pub fn graph_header_key(id: GenerationId) -> Vec<u8> {
+    [&id.0[..], &[0]].concat()
+}
+
+/// Key of a part of a generation's graph.
+pub fn graph_part_key(id: GenerationId, moment: u64, first: u32) -> Vec<u8> {
+    [&id.0[..], &[1], &moment.to_be_bytes(), &first.to_be_bytes()].concat()
 }
 
 /// Key of a text under a model.

@@ -7,6 +7,7 @@
 
 mod error;
 mod generations;
+mod graphs;
 pub mod keys;
 mod lock;
 mod rocks;
@@ -23,7 +24,7 @@ pub use generations::{Items, NewItems};
 pub use keys::{DurableState, GenerationRecord, Item, ItemContent, ModelKey, TextHash};
 pub use lock::{lock, read, write};
 
-use keys::{FORMAT, FORMAT_KEY, Family};
+use keys::{FORMAT, FORMAT_KEY, Family, OLDEST_FORMAT};
 use rocks::{Batch, Db};
 use sync::SharedSync;
 
@@ -64,23 +65,37 @@ impl Store {
             if self.db.scan(Family::Generations, &[], None)?.next().is_some() {
                 return Err(StoreError::corrupt("the format's version is missing"));
             }
-            let mut batch = Batch::default();
-            batch.put(Family::Meta, FORMAT_KEY, FORMAT.to_be_bytes());
-            self.write(batch)?;
-            return self.sync();
+            return self.put_format();
         };
         match value.try_into().map(u32::from_be_bytes) {
             Ok(FORMAT) => Ok(()),
+            Ok(OLDEST_FORMAT..FORMAT) => self.put_format(),
             Ok(found) => Err(StoreError::Version { found: found.to_string(), known: FORMAT }),
             Err(_) => Err(StoreError::corrupt("the format's version is not a number")),
         }
     }
 
+    fn put_format(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Family::Meta, FORMAT_KEY, FORMAT.to_be_bytes());
+        self.write(batch)?;
+        self.sync()
+    }
+
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        self.write_how(batch, true)
+    }
+
+    /// Writes past the write-ahead log: nothing of it is safe before its families are flushed.
+    fn write_unlogged(&self, batch: Batch) -> Result<(), StoreError> {
+        self.write_how(batch, false)
+    }
+
+    fn write_how(&self, batch: Batch, logged: bool) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
-        let result = self.db.write(batch);
+        let result = self.db.write(batch, logged);
         if result.is_err() {
             self.write_failed.store(true, Ordering::Relaxed);
         }

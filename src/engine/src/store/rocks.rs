@@ -6,6 +6,7 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBIteratorWithThreadMode, Direction, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use super::StoreError;
@@ -121,8 +122,8 @@ impl Db {
         Ok(())
     }
 
-    /// Applies a batch. It is in the write-ahead log afterwards, not necessarily on disk.
-    pub fn write(&self, batch: Batch) -> Result<(), StoreError> {
+    /// Applies a batch. When `logged` it is in the write-ahead log afterwards, not necessarily on disk.
+    pub fn write(&self, batch: Batch, logged: bool) -> Result<(), StoreError> {
         let mut changes = WriteBatch::default();
         for change in batch.0 {
             match change {
@@ -135,7 +136,14 @@ impl Db {
                 }
             }
         }
-        self.0.write(changes).map_err(|e| plain("write", &e))
+        let mut options = WriteOptions::default();
+        options.disable_wal(!logged);
+        self.0.write_opt(changes, &options).map_err(|e| plain("write", &e))
+    }
+
+    /// What was written to a family so far is in its files.
+    pub fn flush(&self, family: Family) -> Result<(), StoreError> {
+        self.0.flush_cf(self.family(family)?).map_err(|e| plain("write", &e))
     }
 
     /// Everything written so far is on disk.
@@ -160,12 +168,17 @@ impl Db {
         Ok(Scan(self.0.iterator_cf_opt(self.family(family)?, options, mode)))
     }
 
-    /// Gives the space of removed keys back.
-    pub fn compact(&self, family: Family, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
-        let handle = self.family(family)?;
+    /// Gives the space of a range back whose keys have all been removed.
+    pub fn reclaim(&self, family: Family, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         // Whole files first: they need no reading.
+        let handle = self.family(family)?;
         self.0.delete_file_in_range_cf(handle, from, to).map_err(|e| plain("write", &e))?;
-        self.0.compact_range_cf(handle, Some(from), Some(to));
+        self.compact(family, from, to)
+    }
+
+    /// Gives the space of removed keys among others back.
+    pub fn compact(&self, family: Family, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        self.0.compact_range_cf(self.family(family)?, Some(from), Some(to));
         Ok(())
     }
 
@@ -206,7 +219,7 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     // Vectors do not compress; texts do.
     let compression = match name {
-        "embeddings" | "items" => DBCompressionType::None,
+        "embeddings" | "items" | "graphs" => DBCompressionType::None,
         _ => DBCompressionType::Lz4,
     };
     options.set_compression_type(compression);

@@ -57,12 +57,15 @@ fn fill(store: &Store) {
         highest: true,
         items,
         pending,
+        logged: true,
     };
     store.insert_items(&new(1, vec![(0x0003_0007, &vector)], vec![])).unwrap();
     let pending = vec![(MODEL, TextHash::of("a"), "a"), (MODEL, TextHash::of("b"), "b")];
     store.insert_items(&new(2, vec![(0x0003_0008, &text)], pending)).unwrap();
     store.put_embeddings(MODEL, &[(TextHash::of("c"), &[0.5, 1.0])]).unwrap();
     store.put_failure(MODEL, TextHash::of("b"), "odd").unwrap();
+    store.put_graph_part(GenerationId([1; 16]), 0x0a, 1024, vec![0]).unwrap();
+    store.put_graph_header(GenerationId([1; 16]), 0x0a, vec![0xcc]).unwrap();
 }
 
 /// Everything in the store, as the format describes it.
@@ -95,7 +98,7 @@ fn the_format_is_what_it_was() {
     assert_eq!(
         dump(&store),
         [
-            "meta 666f726d6174 00000001".to_string(),
+            "meta 666f726d6174 00000002".to_string(),
             format!("models {model} {spec}"),
             format!("embeddings {model}{C} 0000003f0000803f"),
             format!("failures {model}{B} 6f6464"),
@@ -106,6 +109,8 @@ fn the_format_is_what_it_was() {
             format!("generations {two}01 0000000000000102"),
             format!("items {one}0000000000030007 00000000000001020000803f000020c0"),
             format!("items {two}0000000000030008 0000000000000102{A}"),
+            format!("graphs {one}00 cc"),
+            format!("graphs {one}01000000000000000a00000400 00"),
         ]
     );
 }
@@ -144,7 +149,8 @@ fn a_dropped_generation_leaves_nothing_and_its_neighbours_everything() {
         store.put_generation(&record(n, false)).unwrap();
         let items = (0..1000u64).map(|at| (at << 40, &content)).collect();
         let generation = GenerationId([n; 16]);
-        let new = NewItems { generation, stamp: 9, highest: true, items, pending: vec![] };
+        let new =
+            NewItems { generation, stamp: 9, highest: true, items, pending: vec![], logged: true };
         store.insert_items(&new).unwrap();
     }
     for n in [1, 255] {
@@ -154,6 +160,23 @@ fn a_dropped_generation_leaves_nothing_and_its_neighbours_everything() {
     let count = |n| store.items(&record(n, false)).unwrap().count();
     assert_eq!([0, 1, 2, 255].map(count), [1000, 0, 1000, 0]);
     assert_eq!(store.generations().unwrap().len(), 2);
+}
+
+#[test]
+fn reclaiming_removed_entries_spares_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.put_generation(&record(1, false)).unwrap();
+    let content = ItemContent::Vector(vec![1.0; 200]);
+    let items = (0..3000u64).map(|at| (at << 16, &content)).collect();
+    let (generation, pending) = (GenerationId([1; 16]), vec![]);
+    let new = NewItems { generation, stamp: 9, highest: true, items, pending, logged: false };
+    store.insert_items(&new).unwrap();
+    store.flush_items().unwrap();
+    let gone: Vec<_> = (0..3000u64).filter(|at| at % 3 > 0).map(|at| at << 16).collect();
+    store.delete_items(&record(1, false), &gone, None).unwrap();
+    store.reclaim_items(generation).unwrap();
+    assert_eq!(store.items(&record(1, false)).unwrap().count(), 1000);
 }
 
 #[test]
@@ -180,12 +203,51 @@ fn a_later_format_is_refused() {
     {
         let store = Store::open(directory.path()).unwrap();
         let mut batch = Batch::default();
-        batch.put(Family::Meta, FORMAT_KEY, 2u32.to_be_bytes());
+        batch.put(Family::Meta, FORMAT_KEY, 3u32.to_be_bytes());
         store.write(batch).unwrap();
     }
     let error = WireError::from(Store::open(directory.path()).err().unwrap());
     assert_eq!(error.kind, ErrorKind::VersionMismatch);
-    assert_eq!(error.message, "the store has format 2, this engine reads up to 1");
+    assert_eq!(error.message, "the store has format 3, this engine reads up to 2");
+}
+
+#[test]
+fn an_older_format_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = {
+        let store = Store::open(directory.path()).unwrap();
+        fill(&store);
+        let before = dump(&store);
+        let mut batch = Batch::default();
+        batch.put(Family::Meta, FORMAT_KEY, 1u32.to_be_bytes());
+        store.write(batch).unwrap();
+        before
+    };
+    assert_eq!(dump(&Store::open(directory.path()).unwrap()), before);
+}
+
+#[test]
+fn a_graph_replaces_the_one_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let id = GenerationId([7; 16]);
+    let parts = |moment| {
+        let mut parts = Vec::new();
+        store.graph_parts(id, moment, |first, part| parts.push((first, part.to_vec()))).unwrap();
+        parts
+    };
+    assert_eq!(store.graph_header(id).unwrap(), None);
+    for moment in [1, 2] {
+        for first in [0, 1024] {
+            store.put_graph_part(id, moment, first, vec![moment as u8]).unwrap();
+        }
+        assert_eq!(parts(moment).len(), 2);
+        store.put_graph_header(id, moment, vec![moment as u8]).unwrap();
+    }
+    assert_eq!(store.graph_header(id).unwrap(), Some(vec![2]));
+    assert_eq!((parts(1), parts(2)), (vec![], vec![(0, vec![2]), (1024, vec![2])]));
+    store.drop_generation(id).unwrap();
+    assert_eq!((store.graph_header(id).unwrap(), parts(2)), (None, vec![]));
 }
 
 /// Damages each of a store's files in turn: an error, or everything is still there.

@@ -138,7 +138,7 @@ fn another_cluster_is_refused() {
     world.build_vectors(1, Metric::L2, &grid(3));
     world.indexes = None;
     let store = Store::open(&world.directory.path().join("store")).unwrap();
-    let other = Indexes::open(Arc::new(store), SYSTEM + 1, Some(CLEAN), 1).unwrap();
+    let other = Indexes::open(Arc::new(store), SYSTEM + 1, Some(CLEAN), 1, u64::MAX).unwrap();
     let status = &other.status(&[id(1)])[0];
     assert_eq!(status.state, GenerationState::Stale);
     assert_eq!(status.reason, "belongs to another cluster");
@@ -168,7 +168,7 @@ fn nothing_happens_before_recovery_has_ended() {
 #[test]
 fn changes_while_loading_are_neither_lost_nor_undone() {
     let mut random = Random::new(22);
-    let vectors: Vec<_> = (0..8_000).map(|_| random.vector(4)).collect();
+    let vectors: Vec<_> = (0..40_000).map(|_| random.vector(4)).collect();
     let mut world = World::new();
     world.build_vectors(1, Metric::L2, &vectors);
     for round in 0..3 {
@@ -179,21 +179,21 @@ fn changes_while_loading_are_neither_lost_nor_undone() {
             let at = round * 1_000 + step * 10;
             world.delete(id(1), 2, &[at]).unwrap();
             let far = [1_000.0 + (round * 100 + step) as f32, 0.0, 0.0, 0.0];
-            let new = 10_000 + round * 100 + step;
+            let new = 100_000 + round * 100 + step;
             let changed = vec![vector(at + 1, &far), vector(new, &[-1.0; 4])];
             world.insert(id(1), 2, false, changed).unwrap();
             raced += usize::from(world.state(1) == GenerationState::Loading);
         }
         assert!(raced > 0, "loading ended before anything was changed");
         assert_eq!(world.loaded(1), GenerationState::Ready);
-        let mut expected: Vec<HeapTid> = (0..8_000).collect();
+        let mut expected: Vec<HeapTid> = (0..40_000).collect();
         expected.retain(|tid| !(tid % 10 == 0 && *tid < (round + 1) * 1_000));
-        expected.extend(10_000..10_000 + (round + 1) * 100);
-        let mut all = world.nearest(1, &[0.0; 4], 20_000, 10);
+        expected.extend(100_000..100_000 + (round + 1) * 100);
+        let mut all = world.nearest(1, &[0.0; 4], 50_000, 10);
         all.sort_unstable();
         assert_eq!(all, expected);
         // All of them are asked for, so that this does not depend on the graph's recall.
-        let mut far = world.nearest(1, &[5_000.0, 0.0, 0.0, 0.0], 20_000, 10);
+        let mut far = world.nearest(1, &[5_000.0, 0.0, 0.0, 0.0], 50_000, 10);
         far.truncate((round as usize + 1) * 100);
         assert!(far.iter().all(|tid| tid % 10 == 1), "replaced entries are where they were put");
     }

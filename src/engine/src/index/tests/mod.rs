@@ -1,7 +1,10 @@
 //! Tests of whole generations, over a real store.
 
 mod contract;
+mod graph;
+mod memory;
 mod recall;
+mod stored;
 mod texts;
 
 use std::sync::Arc;
@@ -52,11 +55,16 @@ fn entries(vectors: &[Vec<f32>]) -> Vec<Entry> {
 struct World {
     directory: TempDir,
     indexes: Option<Arc<Indexes>>,
+    memory: u64,
 }
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { directory: tempfile::tempdir().unwrap(), indexes: None };
+        Self::with_memory(u64::MAX)
+    }
+
+    fn with_memory(memory: u64) -> Self {
+        let mut world = Self { directory: tempfile::tempdir().unwrap(), indexes: None, memory };
         world.open(Some(CLEAN));
         world
     }
@@ -64,7 +72,8 @@ impl World {
     fn open(&mut self, recovery: Option<RecoveryEnd>) {
         self.indexes = None;
         let store = Store::open(&self.directory.path().join("store")).unwrap();
-        self.indexes = Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2).unwrap());
+        self.indexes =
+            Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2, self.memory).unwrap());
     }
 
     fn build(&self, header: GenerationHeader, model: Option<ModelKey>, entries: Vec<Entry>) {
@@ -85,6 +94,11 @@ impl World {
         let hits = self.search(id(n), query, k, ef, &|| false).unwrap();
         assert!(hits.windows(2).all(|w| w[0].distance <= w[1].distance));
         hits.iter().map(|hit| hit.tid).collect()
+    }
+
+    /// Points on their way into the graph.
+    fn unlinked(&self, n: u8) -> usize {
+        self.shared.get(id(n)).unwrap().graph().1.count()
     }
 
     fn state(&self, n: u8) -> GenerationState {

@@ -21,7 +21,7 @@ pub(in crate::parse) struct Builder<'d, 't> {
     pub source: &'t str,
     definitions: &'d [Definition],
     nodes: &'d [Node<'t>],
-    by_node: QuickMap<usize, u32>,
+    pub by_node: QuickMap<usize, u32>,
     /// The pool of the interface.
     pub shared: Interner<'t>,
     /// The pool of the body.
@@ -44,6 +44,9 @@ pub(in crate::parse) struct Builder<'d, 't> {
     pub in_type: bool,
     /// Node that was referred to already and is only walked through.
     pub done: usize,
+    /// Of function scopes that have a `this` of their own, the type or function that it is of; the
+    /// file when that is unknown.
+    pub selves: QuickMap<u32, Within>,
 }
 
 impl<'d, 't> Builder<'d, 't> {
@@ -99,6 +102,7 @@ impl<'d, 't> Builder<'d, 't> {
             within: Within::FILE,
             in_type: false,
             done: 0,
+            selves: QuickMap::default(),
         }
     }
 
@@ -119,6 +123,21 @@ impl<'d, 't> Builder<'d, 't> {
                 && self.definitions[*number as usize].name == name
         };
         (first..first.saturating_add(64)).find(same)
+    }
+
+    /// All definitions whose node this is.
+    pub fn definitions_at(&self, node: Node<'_>) -> Vec<u32> {
+        let Some(first) = self.definition(node) else { return Vec::new() };
+        let same = |number: &u32| {
+            self.nodes.get(*number as usize).is_some_and(|n| n.id() == node.id())
+        };
+        (first..first.saturating_add(64)).filter(same).collect()
+    }
+
+    /// The first definition of a name that is in no other.
+    pub fn top_level(&self, name: &str) -> Option<u32> {
+        let at = self.definitions.iter().position(|d| d.parent.is_none() && d.name == name)?;
+        u32::try_from(at).ok()
     }
 
     pub fn facts(&self, number: u32) -> &'d Definition {
@@ -214,6 +233,7 @@ impl<'d, 't> Builder<'d, 't> {
             imports: self.imports,
             exports: self.exports,
             exports_all: self.exports_all,
+            manifest: None,
         };
         let body = Body {
             pool: self.own.finish(),

@@ -8,6 +8,12 @@
 //! A language is one file here and its line in `extractor`.
 
 mod builder;
+mod ecma;
+mod ecma_bind;
+mod ecma_lift;
+mod ecma_module;
+mod ecma_shape;
+mod golang;
 mod pool;
 mod python;
 mod rust;
@@ -53,6 +59,8 @@ fn extractor(language: Language) -> Option<&'static dyn ObjectExtractor> {
     Some(match language {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
+        Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
+        Language::Go => &golang::Go,
         _ => return None,
     })
 }

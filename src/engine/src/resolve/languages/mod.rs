@@ -1,5 +1,10 @@
 //! What each language says of modules, imports, members and its own types.
 
+mod ecma;
+mod ecma_files;
+mod ecma_std;
+mod golang;
+mod golang_universe;
 mod other;
 mod python;
 mod rust;
@@ -27,6 +32,8 @@ pub(super) fn rules(language: Language) -> &'static dyn Rules {
     match language {
         Language::Python => &python::Python,
         Language::Rust => &rust::Rust,
+        Language::TypeScript | Language::Tsx | Language::JavaScript => &ecma::Ecma,
+        Language::Go => &golang::Go,
         _ => &other::Other,
     }
 }
@@ -85,9 +92,30 @@ pub(super) trait Rules: Sync {
         space
     }
 
+    /// The space a member is looked up in that is not called: where fields and methods may have the
+    /// same name, it is the field.
+    fn read_space(&self) -> Space {
+        Space::Value
+    }
+
     /// Whether locals of blocks hold in the whole function.
     fn hoists(&self) -> bool {
         false
+    }
+
+    /// Whether a local's name is the local's in all of its scope, before its declaration, too.
+    fn declares_ahead(&self) -> bool {
+        false
+    }
+
+    /// Whether definitions of a kind are values, too.
+    fn is_value(&self, _kind: NodeKind) -> bool {
+        true
+    }
+
+    /// Members of a function.
+    fn function_members(&self, _context: &Context<'_>, _def: Def, _name: &str) -> Vec<Found> {
+        Vec::new()
     }
 
     /// Whether functions of one name in one container are told apart by their parameters. Then all
@@ -127,6 +155,11 @@ pub(super) trait Rules: Sync {
         space: Space,
         is_value: bool,
     ) -> Vec<Found>;
+
+    /// Members of a value that its type does not have: of what it dereferences to.
+    fn behind(&self, _context: &Context<'_>, _of: &Ty, _name: &str, _space: Space) -> Vec<Found> {
+        Vec::new()
+    }
 
     /// What `self` is in a method, when the method has one.
     fn receiver(&self, context: &Context<'_>, def: Def) -> Option<Ty>;
@@ -192,6 +225,11 @@ pub(super) trait Rules: Sync {
                 return found;
             }
         }
+        Vec::new()
+    }
+
+    /// The interfaces a type implements by its members alone.
+    fn satisfied(&self, _context: &Context<'_>, _def: Def) -> Vec<Def> {
         Vec::new()
     }
 

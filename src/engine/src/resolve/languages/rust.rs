@@ -170,6 +170,10 @@ impl Rules for Rust {
         matches!(head, "std" | "core" | "alloc") || rust_std::is_prelude(head)
     }
 
+    fn read_space(&self) -> Space {
+        Space::Any
+    }
+
     fn modules_close(&self) -> bool {
         true
     }
@@ -248,21 +252,34 @@ impl Rules for Rust {
                 }
             }
         }
+        Vec::new()
+    }
+
+    fn behind(&self, context: &Context<'_>, of: &Ty, name: &str, space: Space) -> Vec<Found> {
+        if space == Space::Type {
+            return Vec::new();
+        }
         // What it dereferences to.
-        if is_value && name != "Target" {
-            for &block in blocks.iter() {
-                let target = context.own_members(block, "Target", Space::Type);
-                if let [one] = &target[..] {
-                    let (ty, _) = context.type_of(one);
-                    let mut found = context.members(&as_value(ty, Vec::new()), name, space);
-                    for one in &mut found {
-                        one.how = one.how.max(Strategy::Field);
-                    }
-                    return found;
-                }
+        let target = context.members(of, "Target", Space::Type);
+        if let [one] = &target[..]
+            && matches!(one.entity, Entity::Definition(_))
+        {
+            let (ty, _) = context.type_of(one);
+            let mut found = context.members(&as_value(ty, Vec::new()), name, space);
+            for one in &mut found {
+                one.how = one.how.max(Strategy::Field);
+            }
+            if !found.is_empty() {
+                return found;
             }
         }
-        Vec::new()
+        // What the standard library gives to all iterators, and what is derived.
+        let of = match iterates(context, of) {
+            Some(item) => rust_std::iterator(item),
+            None if rust_std::is_derived(name) => of.clone(),
+            None => return Vec::new(),
+        };
+        vec![Found::new(Entity::OutsideMember(Rc::new(of), name.into()), Strategy::Scope)]
     }
 
     fn receiver(&self, context: &Context<'_>, def: Def) -> Option<Ty> {
@@ -384,9 +401,23 @@ impl Rules for Rust {
         rust_std::payload(of, name)
     }
 
-    fn passed(&self, _context: &Context<'_>, object: &Ty, method: &str, index: u8) -> Ty {
-        rust_std::passed(object, method, index)
+    fn passed(&self, context: &Context<'_>, object: &Ty, method: &str, index: u8) -> Ty {
+        match iterates(context, object) {
+            Some(item) => rust_std::passed(&rust_std::iterator(item), method, index),
+            None => rust_std::passed(object, method, index),
+        }
     }
+}
+
+/// What a value of a type that is an iterator gives.
+fn iterates(context: &Context<'_>, of: &Ty) -> Option<Ty> {
+    if !matches!(of, Ty::Value(..) | Ty::Parameter(..) | Ty::All(_)) {
+        return None;
+    }
+    let found = context.members(of, "Item", Space::Type);
+    let [one] = &found[..] else { return None };
+    matches!(one.entity, Entity::Definition(_))
+        .then(|| as_value(context.types_of(&found).0, Vec::new()))
 }
 
 /// Whether a type has a method of a field's name.

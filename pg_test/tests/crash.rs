@@ -1,0 +1,197 @@
+//! Protects the contract between PostgreSQL and the store under kills at random moments: whatever is
+//! killed while rows are written, vacuumed and indexes built and dropped, indexes and tables are equal
+//! afterwards, without a person's help.
+//!
+//! ROUNDS=6 kills; `make soak` has many. SEED=... repeats a run's choices.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use onyx_pg_test::nearest::{assert_complete, nearest, random_table, recall};
+use onyx_pg_test::process::{self, Signal};
+use onyx_pg_test::{Cluster, Config, Sql, eventually};
+use postgres::Client;
+
+struct Dice(u64);
+
+impl Dice {
+    /// Marsaglia's xorshift.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// Runs statements until one fails, or told to stop.
+fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> String) {
+    let Some(mut client) = cluster.session() else { return };
+    for i in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        // Statements that lose a race (a deadlock, an index that is gone) are part of the workload; a
+        // session that was killed ends.
+        if client.batch_execute(&statement(i)).is_err() {
+            if client.is_closed() {
+                return;
+            }
+            let _ = client.batch_execute("ROLLBACK");
+        }
+    }
+}
+
+fn kill(cluster: &Cluster, dice: &mut Dice) -> &'static str {
+    let pid_of = |sql: &str| {
+        let mut client = cluster.session()?;
+        client.query_opt(sql, &[]).ok().flatten().map(|row| row.get::<_, i32>(0))
+    };
+    let (what, pid) = match dice.roll(5) {
+        0 => ("the engine", pid_of("SELECT pid FROM onyx.stat_engine WHERE pid IS NOT NULL")),
+        1 => (
+            "the supervisor",
+            pid_of("SELECT supervisor_pid FROM onyx.stat_engine WHERE supervisor_pid IS NOT NULL"),
+        ),
+        2 => (
+            "a backend",
+            pid_of(
+                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'
+                 AND pid <> pg_backend_pid() AND state <> 'idle' ORDER BY random() LIMIT 1",
+            ),
+        ),
+        3 => {
+            cluster.kill_postmaster();
+            return "the postmaster";
+        }
+        _ => {
+            cluster.stop_immediately();
+            return "an immediate shutdown";
+        }
+    };
+    if let Some(pid) = pid {
+        process::signal(pid, Signal::KILL);
+    }
+    what
+}
+
+/// A session on the server, started again if it does not run.
+fn back(cluster: &Cluster) -> Client {
+    if !cluster.is_running() {
+        cluster.start_again();
+    }
+    // A killed child takes the server through a restart of its own.
+    let connected = || {
+        let mut client = cluster.session()?;
+        client.batch_execute("SELECT 1").ok().map(|()| client)
+    };
+    let client = eventually("the server", Duration::from_secs(60), connected);
+    cluster.wait_for_engine();
+    client
+}
+
+fn check(cluster: &Cluster, what: &str) {
+    let mut client = back(cluster);
+    // What a killed session prepared or left half built.
+    let prepared: Vec<String> = client.column("SELECT gid FROM pg_prepared_xacts");
+    for gid in prepared {
+        client.run(&format!("COMMIT PREPARED '{gid}'"));
+    }
+    client.run("DROP INDEX IF EXISTS t_other, t_other_ccnew, t_v_ccnew, t_v_ccold");
+    // Exact at once, whatever the indexes' state is.
+    let one = "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 10) x";
+    assert_eq!(client.one::<i64>(one), 10, "after {what}");
+    eventually(&format!("all indexes ready after {what}"), Duration::from_secs(90), || {
+        let states = "SELECT coalesce(string_agg(DISTINCT state, ', '), '') FROM onyx.stat_index";
+        (client.text(states) == "ready").then_some(())
+    });
+    assert_complete(&mut client, "t", "t_v");
+    assert_eq!(client.text("SELECT * FROM onyx.check_index('u_v')"), "", "after {what}");
+    let (mut sum, queries) = (0.0, 10);
+    for i in 0..queries {
+        let order = format!("v <-> (SELECT v FROM u ORDER BY id LIMIT 1 OFFSET {})", 37 * i);
+        let found = nearest(&mut client, "u", &order, 10, false);
+        let exact = nearest(&mut client, "u", &order, 10, true);
+        sum += recall(&found, &exact);
+    }
+    assert!(sum / f64::from(queries) >= 0.9, "recall {} after {what}", sum / f64::from(queries));
+}
+
+#[test]
+fn kills_at_random_moments_leave_indexes_and_tables_equal() {
+    let seed =
+        number("SEED", SystemTime::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64) | 1);
+    println!("SEED={seed}");
+    let mut dice = Dice(seed);
+    let cluster = Cluster::start(Config::new().durable().set("max_prepared_transactions", "10"));
+    let mut client = cluster.connect();
+    client.run("CREATE EXTENSION onyx CASCADE");
+    cluster.wait_for_engine();
+    random_table(&mut client, "t", 3, 1_200, 0.31);
+    // Large enough that the graph answers, not a scan of all points.
+    random_table(&mut client, "u", 24, 9_000, 0.32);
+    client.run(
+        "CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops);
+         CREATE INDEX u_v ON u USING onyx_hnsw (v vector_l2_ops)",
+    );
+    drop(client);
+    for round in 0..number("ROUNDS", 6) {
+        let stop = AtomicBool::new(false);
+        let pause = Duration::from_millis(50 + dice.roll(900));
+        let what = std::thread::scope(|scope| {
+            let (cluster, stop) = (&cluster, &stop);
+            for writer in 0..2_u64 {
+                scope.spawn(move || {
+                    let base = 1_000_000 * (2 * round + writer + 1);
+                    work(cluster, stop, |i| match i % 5 {
+                        0 => format!(
+                            "INSERT INTO t SELECT {base} + {i} * 20 + k, ARRAY[random(), random(), random()]::vector
+                             FROM generate_series(1, 20) k"
+                        ),
+                        1 => format!("DELETE FROM t WHERE id % 97 = {}", i % 97),
+                        2 => format!(
+                            "BEGIN; INSERT INTO t VALUES ({base} + {i} * 20 + 900000, '[1,1,1]');
+                             SAVEPOINT s; UPDATE t SET v = v * '[0.9,1,1]' WHERE id % 89 = {}; ROLLBACK TO s;
+                             UPDATE t SET v = v * '[1,0.9,1]' WHERE id % 83 = {}; COMMIT",
+                            i % 89,
+                            i % 83
+                        ),
+                        3 => format!(
+                            "BEGIN; UPDATE u SET v = v WHERE id % 211 = {};
+                             PREPARE TRANSACTION 'p{round}_{writer}_{i}'; COMMIT PREPARED 'p{round}_{writer}_{i}'",
+                            i % 211
+                        ),
+                        _ => format!(
+                            "BEGIN; INSERT INTO t SELECT {base} + {i} * 20 + 500000 + k, '[2,2,2]'
+                             FROM generate_series(1, 30) k; ROLLBACK"
+                        ),
+                    });
+                });
+            }
+            scope.spawn(move || {
+                work(cluster, stop, |i| {
+                    let statements = [
+                        "VACUUM t",
+                        "CREATE INDEX CONCURRENTLY t_other ON t USING onyx_hnsw (v vector_ip_ops)",
+                        "DROP INDEX IF EXISTS t_other",
+                        "VACUUM u",
+                        "REINDEX INDEX CONCURRENTLY t_v",
+                        "REINDEX INDEX t_v",
+                    ];
+                    statements[(i + round) as usize % statements.len()].to_owned()
+                });
+            });
+            std::thread::sleep(pause);
+            let what = kill(cluster, &mut dice);
+            std::thread::sleep(Duration::from_millis(dice.roll(200)));
+            stop.store(true, Ordering::Relaxed);
+            what
+        });
+        println!("round {round}: killed {what} after {pause:?}");
+        check(&cluster, &format!("killing {what} in round {round} (SEED={seed})"));
+    }
+}

@@ -1,0 +1,101 @@
+//! The memory all generations may take together, and what each takes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use onyx_protocol::{ErrorKind, WireError};
+
+/// A limit and what is used of it, in bytes.
+pub struct Budget {
+    limit: AtomicU64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    /// With nothing used.
+    pub fn new(limit: u64) -> Self {
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
+    }
+
+    /// Changes the limit. What is over it is given back when more is asked for.
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether so much more would fit.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit()
+    }
+
+    fn replace(&self, old: u64, new: u64) {
+        self.used.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+    }
+}
+
+/// What one generation uses; given back when this is dropped.
+pub struct Share {
+    budget: std::sync::Arc<Budget>,
+    bytes: AtomicU64,
+}
+
+impl Share {
+    /// Nothing yet.
+    pub fn new(budget: std::sync::Arc<Budget>) -> Self {
+        Self { budget, bytes: AtomicU64::new(0) }
+    }
+
+    /// The budget it is a share of.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Says how much is used now.
+    pub fn set(&self, bytes: u64) {
+        let old = self.bytes.swap(bytes, Ordering::Relaxed);
+        self.budget.replace(old, bytes);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// The error of a generation that does not fit; it begins a stale generation's reason.
+pub fn no_room(wanted: u64, limit: u64) -> WireError {
+    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+    WireError::new(
+        ErrorKind::ResourceExhausted,
+        format!("the index does not fit into onyx.memory_limit of {} MB", mb(limit)),
+    )
+    .detail(format!("Its graph and codes need at least {} MB.", mb(wanted)))
+    .hint("Raise onyx.memory_limit and rebuild the index.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_and_are_given_back() {
+        let budget = std::sync::Arc::new(Budget::new(100));
+        let (one, two) = (
+            Share::new(std::sync::Arc::clone(&budget)),
+            Share::new(std::sync::Arc::clone(&budget)),
+        );
+        one.set(60);
+        two.set(30);
+        assert!(budget.fits(10) && !budget.fits(11));
+        one.set(20);
+        assert!(budget.fits(50) && !budget.fits(51));
+        drop(two);
+        assert!(budget.fits(80) && !budget.fits(81));
+        budget.set_limit(20);
+        assert!(budget.fits(0) && !budget.fits(1));
+    }
+}

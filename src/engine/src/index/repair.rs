@@ -1,0 +1,173 @@
+//! Taking points out of a graph, and what keeps every other point reachable.
+
+use std::collections::HashSet;
+
+use super::graph::{Graph, PointId};
+use super::links::layer_of;
+use crate::store::lock;
+
+/// Passes over points nothing leads to; one is nearly always enough.
+const PASSES: usize = 3;
+
+impl Graph {
+    /// Takes points out: their neighbours are linked to what lay behind them. Searches and inserts go
+    /// on meanwhile. Their ids may be used again when this has returned true; false when `stopped`
+    /// did, and it has to be done again.
+    pub fn unlink(&self, leaving: &[PointId], stopped: &dyn Fn() -> bool) -> bool {
+        leaving.iter().for_each(|id| self.set_leaving(*id));
+        self.leave_entry();
+        // Whoever has begun to link to them before they were marked has ended then.
+        self.quiesce();
+        for id in 0..self.end() as PointId {
+            if id % 1024 == 0 && stopped() {
+                return false;
+            }
+            if !self.is_linked(id) || self.is_leaving(id) {
+                continue;
+            }
+            for layer in 0..=layer_of(id, self.options.m) {
+                if self.links.neighbours(id, layer).any(|n| self.is_leaving(n)) {
+                    self.close_gap(id, layer);
+                }
+            }
+        }
+        for id in leaving {
+            let held = self.links.hold(*id);
+            for layer in 0..=layer_of(*id, self.options.m) {
+                self.links.set(*id, layer, &[]);
+            }
+            drop(held);
+        }
+        // Who has come by them before has ended then, and nobody has linked to them.
+        self.quiesce();
+        leaving.iter().for_each(|id| self.forget(*id));
+        self.reach_all(stopped);
+        true
+    }
+
+    /// Begins walks elsewhere when they begin at a point that leaves, or nowhere.
+    pub fn leave_entry(&self) {
+        let _held = lock(&self.entry);
+        if self.entry().is_some_and(|(id, _)| !self.is_leaving(id)) {
+            return;
+        }
+        let ids =
+            (0..self.end() as PointId).filter(|id| self.is_linked(*id) && !self.is_leaving(*id));
+        self.set_entry(
+            ids.max_by_key(|id| (layer_of(*id, self.options.m), std::cmp::Reverse(*id))),
+        );
+    }
+
+    /// Chooses a list anew among those that stay and what lies behind those that leave.
+    fn close_gap(&self, id: PointId, layer: usize) {
+        let walk = self.walk();
+        let mut scratch = self.scratch();
+        let held = self.links.hold(id);
+        let enough = self.options.ef_construction.max(2 * self.links.capacity(layer));
+        let mut behind: Vec<PointId> = Vec::new();
+        let mut seen = HashSet::from([id]);
+        scratch.ids.clear();
+        let mut consider = |ids: &mut Vec<PointId>, behind: &mut Vec<PointId>, from: PointId| {
+            for neighbour in self.links.neighbours(from, layer) {
+                if seen.insert(neighbour) {
+                    let leaves = self.is_leaving(neighbour);
+                    (if leaves { &mut *behind } else { &mut *ids }).push(neighbour);
+                }
+            }
+        };
+        consider(&mut scratch.ids, &mut behind, id);
+        let mut at = 0;
+        while scratch.ids.len() < enough && at < behind.len() {
+            let from = behind[at];
+            consider(&mut scratch.ids, &mut behind, from);
+            at += 1;
+        }
+        let mut sorted = std::mem::take(&mut scratch.nearest);
+        // SAFETY: within a walk.
+        unsafe { self.choose_anew(id, layer, &mut sorted, &mut scratch) };
+        scratch.nearest = sorted;
+        drop(held);
+        drop(walk);
+        self.keep_scratch(scratch);
+    }
+
+    /// Makes every point reachable on the lowest layer. Returns how many were not.
+    pub fn reach_all(&self, stopped: &dyn Fn() -> bool) -> usize {
+        let mut lost = 0;
+        for _ in 0..PASSES {
+            let found = self.reach_pass(stopped);
+            lost += found;
+            if found == 0 {
+                break;
+            }
+        }
+        lost
+    }
+
+    fn reach_pass(&self, stopped: &dyn Fn() -> bool) -> usize {
+        let Some((entry, _)) = self.entry() else { return 0 };
+        let end = self.end();
+        let mut reached = vec![false; end];
+        let mut arrows = vec![0u32; end];
+        self.flood(entry, &mut reached, &mut arrows);
+        let mut lost = 0;
+        for id in 0..end as PointId {
+            if reached[id as usize] || !self.is_linked(id) || self.is_leaving(id) {
+                continue;
+            }
+            if stopped() {
+                break;
+            }
+            lost += 1;
+            self.lead_to(id, &reached, &mut arrows);
+            self.flood(id, &mut reached, &mut arrows);
+        }
+        lost
+    }
+
+    /// Marks what can be reached from a point and counts the links that lead to each.
+    fn flood(&self, from: PointId, reached: &mut [bool], arrows: &mut [u32]) {
+        let mut open = vec![from];
+        reached[from as usize] = true;
+        while let Some(id) = open.pop() {
+            for neighbour in self.links.neighbours(id, 0) {
+                let Some(known) = reached.get_mut(neighbour as usize) else { continue };
+                arrows[neighbour as usize] += 1;
+                if !*known {
+                    *known = true;
+                    open.push(neighbour);
+                }
+            }
+        }
+    }
+
+    /// Links a point from near ones that can be reached: one with room, or in place of a neighbour
+    /// that others lead to as well.
+    fn lead_to(&self, id: PointId, reached: &[bool], arrows: &mut [u32]) {
+        let walk = self.walk();
+        let mut probe = super::rows::Probe::default();
+        // SAFETY: the point is linked, and a walk is under way.
+        unsafe { self.rows.probe_row(id as usize, &mut probe) };
+        let near = self.search(&walk, &probe, self.options.ef_construction);
+        let near = near.iter().map(|(_, near)| *near).filter(|near| {
+            *near != id && reached.get(*near as usize) == Some(&true) && !self.is_leaving(*near)
+        });
+        for near in near {
+            let _held = self.links.hold(near);
+            if self.links.push(near, 0, id) {
+                break;
+            }
+            let mut list: Vec<PointId> = self.links.neighbours(near, 0).collect();
+            let spare = |n: &PointId| arrows.get(*n as usize).is_none_or(|count| *count > 1);
+            if let Some(at) = list.iter().rposition(spare) {
+                if let Some(count) = arrows.get_mut(list[at] as usize) {
+                    *count -= 1;
+                }
+                list[at] = id;
+                self.links.set(near, 0, &list);
+                break;
+            }
+        }
+        drop(walk);
+    }
+}

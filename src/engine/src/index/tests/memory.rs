@@ -1,0 +1,92 @@
+//! Generations that do not fit into the memory they may take.
+
+use onyx_protocol::ErrorKind;
+
+use super::super::testing::Random;
+use super::*;
+
+/// Rows of 48 numbers: 192 bytes of numbers, of which 144 may be left to the store.
+fn rows(count: usize) -> Vec<Vec<f32>> {
+    Random::new(61).clusters(count, 48, 0.6)
+}
+
+#[track_caller]
+fn assert_right(world: &World, vectors: &[Vec<f32>]) {
+    let pairs: Vec<_> =
+        vectors.iter().enumerate().map(|(at, v)| (at as HeapTid, v.as_slice())).collect();
+    let (mut found, mut truths) = (Vec::new(), Vec::new());
+    for query in vectors.iter().step_by(vectors.len() / 40) {
+        let query: Vec<f32> = query.iter().map(|x| x * 0.9 + 0.01).collect();
+        let hits = world.search(id(1), &query, 10, 60, &|| false).unwrap();
+        for hit in &hits {
+            assert_eq!(hit.distance, exact(Metric::L2, &query, &vectors[hit.tid as usize]));
+        }
+        found.push(hits.iter().map(|hit| hit.tid).collect::<Vec<_>>());
+        truths.push(truth(Metric::L2, &pairs, &query, 10));
+    }
+    let recall = recall(&found, &truths);
+    assert!(recall >= 0.95, "{recall}");
+}
+
+#[test]
+fn vectors_that_do_not_fit_are_read_from_the_store() {
+    let vectors = rows(6_000);
+    let limit = 2_000_000;
+    let mut world = World::with_memory(limit);
+    world.build_vectors(1, Metric::L2, &vectors);
+    for _ in 0..2 {
+        assert_right(&world, &vectors);
+        let bytes = world.memory_bytes();
+        assert!(bytes > 6_000 * 150 && bytes < limit, "{bytes}");
+        world.open(Some(CLEAN));
+        assert_eq!(world.loaded(1), GenerationState::Ready);
+    }
+    // With more memory they are kept.
+    world.memory = u64::MAX;
+    world.open(Some(CLEAN));
+    world.loaded(1);
+    assert!(world.memory_bytes() > limit);
+    assert_right(&world, &vectors);
+}
+
+#[test]
+fn vectors_leave_the_memory_when_more_points_come() {
+    let vectors = rows(20_000);
+    let limit = 5_500_000;
+    let world = World::with_memory(limit);
+    world.create(header(1, 48, Metric::L2), None).unwrap();
+    let mut most = 0;
+    for part in entries(&vectors).chunks(1_000) {
+        world.insert(id(1), 1, false, part.to_vec()).unwrap();
+        most = most.max(world.memory_bytes());
+    }
+    world.finish(id(1), &mut |_, _| Ok(()), &|| false).unwrap();
+    // Numbers in full were in memory at first, and made room then.
+    assert!(most > 16_000 * 300 && most <= limit + 500_000, "{most}");
+    assert_right(&world, &vectors);
+}
+
+#[test]
+fn what_fits_nowhere_says_so() {
+    let vectors = rows(6_000);
+    let mut world = World::with_memory(1_000_000);
+    world.create(header(1, 48, Metric::L2), None).unwrap();
+    let error = entries(&vectors)
+        .chunks(500)
+        .find_map(|part| world.insert(id(1), 1, false, part.to_vec()).err())
+        .expect("it does not fit");
+    assert_eq!(error.kind, ErrorKind::ResourceExhausted);
+    let status = &world.status(&[id(1)])[0];
+    assert_eq!(status.state, GenerationState::Stale);
+    let reason = "the index does not fit into onyx.memory_limit of 1 MB: Its graph and codes need";
+    assert!(status.reason.starts_with(reason), "{}", status.reason);
+    // One that did fit may not fit any more after a start.
+    world.memory = u64::MAX;
+    world.open(Some(CLEAN));
+    world.build_vectors(2, Metric::L2, &vectors);
+    world.memory = 1_000_000;
+    world.open(Some(CLEAN));
+    assert_eq!(world.loaded(2), GenerationState::Stale);
+    assert!(world.status(&[id(2)])[0].reason.contains("onyx.memory_limit"));
+    assert!(world.memory_bytes() < 1_000_000);
+}

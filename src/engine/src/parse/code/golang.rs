@@ -1,0 +1,903 @@
+//! Go: receivers, embedded types, block scopes, closures, composite literals.
+
+use onyx_protocol::code::{
+    Expr, ExprId, Generic, Parameter, ReferenceKind, ScopeKind, Type, TypeId, Within, flags,
+};
+use onyx_protocol::facts::NodeKind;
+use tree_sitter::{Node, Point};
+
+use super::builder::ImportText;
+use super::{Builder, Extractor, Interner, MAX_SHAPE, Step};
+
+pub(super) struct Go;
+
+const FUNCTION: u8 = 1;
+const LITERAL: u8 = 2;
+const TYPE: u8 = 3;
+const FIELD: u8 = 4;
+const METHOD_ELEMENT: u8 = 5;
+const TYPE_ELEMENT: u8 = 6;
+const IMPORT: u8 = 7;
+const VALUE: u8 = 8;
+const SHORT: u8 = 9;
+const BLOCK: u8 = 10;
+const RANGE: u8 = 11;
+const TYPE_CASE: u8 = 12;
+const RECEIVE: u8 = 13;
+const CALL: u8 = 14;
+const CONVERSION: u8 = 15;
+const SELECTOR: u8 = 16;
+const QUALIFIED: u8 = 17;
+const IDENTIFIER: u8 = 18;
+const TYPE_NAME: u8 = 19;
+const COMPOSITE: u8 = 20;
+const ELEMENT: u8 = 21;
+const LIST: u8 = 22;
+const IGNORED: u8 = 23;
+
+impl Extractor for Go {
+    fn tag(&self, kind: &str) -> u8 {
+        match kind {
+            "function_declaration" | "method_declaration" => FUNCTION,
+            "func_literal" => LITERAL,
+            "type_spec" | "type_alias" => TYPE,
+            "field_declaration" => FIELD,
+            "method_elem" => METHOD_ELEMENT,
+            "type_elem" => TYPE_ELEMENT,
+            "import_spec" => IMPORT,
+            "const_spec" | "var_spec" => VALUE,
+            "short_var_declaration" => SHORT,
+            "block" | "if_statement" | "for_statement" | "expression_switch_statement"
+            | "type_switch_statement" | "expression_case" | "default_case" | "communication_case" => {
+                BLOCK
+            }
+            "type_case" => TYPE_CASE,
+            "range_clause" => RANGE,
+            "receive_statement" => RECEIVE,
+            "call_expression" => CALL,
+            "type_conversion_expression" => CONVERSION,
+            "selector_expression" => SELECTOR,
+            "qualified_type" => QUALIFIED,
+            "identifier" => IDENTIFIER,
+            "type_identifier" => TYPE_NAME,
+            "composite_literal" => COMPOSITE,
+            "literal_element" => ELEMENT,
+            "expression_list" => LIST,
+            "package_clause" | "comment" | "interpreted_string_literal" | "raw_string_literal"
+            | "label_name" | "labeled_name" => IGNORED,
+            _ => 0,
+        }
+    }
+
+    fn enter<'t>(
+        &self,
+        b: &mut Builder<'_, 't>,
+        tag: u8,
+        node: Node<'t>,
+        field: Option<&'t str>,
+    ) -> Step {
+        match tag {
+            FUNCTION => function(b, node),
+            LITERAL => literal(b, node),
+            TYPE => type_spec(b, node),
+            FIELD => field_declaration(b, node),
+            METHOD_ELEMENT => {
+                if let Some(number) = b.definition(node) {
+                    signature(b, node, number, flags::ABSTRACT);
+                    b.within = Within::definition(number);
+                }
+            }
+            TYPE_ELEMENT => type_element(b, node),
+            IMPORT => {
+                import(b, node);
+                return Step::Skip;
+            }
+            VALUE => value(b, node),
+            SHORT => {
+                let names = children(node.child_by_field_name("left"));
+                let values = children(node.child_by_field_name("right"));
+                if let Some(number) = b.definition(node).filter(|&n| is_function(b, n)) {
+                    let value = b.own.expr(Expr::Definition(number));
+                    if let Some(name) = names.first() {
+                        bind(b, *name, 0, value, node.end_position());
+                    }
+                } else {
+                    bind_all(b, &names, 0, &values, node.end_position());
+                }
+            }
+            BLOCK => {
+                // A function's own block is its scope.
+                let is_body = field == Some("body")
+                    && node.parent().is_some_and(|p| p.kind() != "for_statement");
+                if !is_body {
+                    b.open(ScopeKind::Block, Within::FILE);
+                }
+            }
+            TYPE_CASE => type_case(b, node),
+            RANGE => range(b, node),
+            RECEIVE => {
+                if has_define(node) {
+                    let names = children(node.child_by_field_name("left"));
+                    let values: Vec<Node<'t>> = node.child_by_field_name("right").into_iter().collect();
+                    bind_all(b, &names, 0, &values, node.end_position());
+                }
+            }
+            CALL => call(b, node),
+            CONVERSION => {
+                // `f[T](x)` is a call or a conversion.
+                let of = node.child_by_field_name("type").filter(|n| n.kind() == "generic_type");
+                if let Some(of) = of.and_then(|n| n.child_by_field_name("type")) {
+                    let target = expr(node, b.source, &mut b.own, 0);
+                    b.refer(ReferenceKind::Call, target, name_node(of));
+                    b.done = of.id();
+                }
+            }
+            SELECTOR => {
+                if b.done != node.id() {
+                    let target = expr(node, b.source, &mut b.own, 0);
+                    b.refer(ReferenceKind::Read, target, name_node(node));
+                }
+            }
+            QUALIFIED => {
+                if b.done != node.id() {
+                    let target = type_expr(node, b.source, &mut b.own);
+                    b.refer(ReferenceKind::Type, target, name_node(node));
+                }
+                return Step::Skip;
+            }
+            IDENTIFIER => {
+                if b.done != node.id() && field != Some("name") {
+                    let text = b.text(node);
+                    if text != "_" {
+                        let target = b.own.named_expr(text);
+                        b.refer(ReferenceKind::Read, target, node);
+                    }
+                }
+            }
+            TYPE_NAME => {
+                if b.done != node.id() && field != Some("name") {
+                    let target = b.own.named_expr(b.text(node));
+                    b.refer(ReferenceKind::Type, target, node);
+                }
+            }
+            COMPOSITE => {
+                let of = node.child_by_field_name("type").map(bare_type);
+                if let Some(of) =
+                    of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type"))
+                {
+                    let target = type_expr(of, b.source, &mut b.own);
+                    b.refer(ReferenceKind::Instantiate, target, name_node(of));
+                    b.done = of.id();
+                }
+            }
+            ELEMENT => return element(b, node, field),
+            LIST => {
+                // The names a statement binds.
+                let parent = node.parent();
+                let binds = match parent.map_or("", |p| p.kind()) {
+                    "short_var_declaration" => field == Some("left"),
+                    "range_clause" | "receive_statement" => {
+                        field == Some("left") && parent.is_some_and(has_define)
+                    }
+                    "type_switch_statement" => field == Some("alias"),
+                    _ => false,
+                };
+                return if binds { Step::Skip } else { Step::Into };
+            }
+            _ => return Step::Skip,
+        }
+        Step::Into
+    }
+}
+
+/// The node whose position a reference has: its last name.
+fn name_node(node: Node<'_>) -> Node<'_> {
+    let name = node.child_by_field_name("field").or_else(|| node.child_by_field_name("name"));
+    name.unwrap_or(node)
+}
+
+fn children(node: Option<Node<'_>>) -> Vec<Node<'_>> {
+    let Some(node) = node else { return Vec::new() };
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).filter(|n| n.kind() != "comment").collect()
+}
+
+fn fields<'t>(node: Node<'t>, name: &str) -> Vec<Node<'t>> {
+    let mut cursor = node.walk();
+    node.children_by_field_name(name, &mut cursor).filter(|n| n.is_named()).collect()
+}
+
+/// Whether a clause has `:=`.
+fn has_define(node: Node<'_>) -> bool {
+    let mut cursor = node.walk();
+    node.children(&mut cursor).any(|child| child.kind() == ":=")
+}
+
+fn is_function(b: &Builder<'_, '_>, number: u32) -> bool {
+    b.facts(number).kind == NodeKind::Function
+}
+
+/// A type without its arguments.
+fn bare_type(node: Node<'_>) -> Node<'_> {
+    match node.kind() {
+        "generic_type" => node.child_by_field_name("type").unwrap_or(node),
+        _ => node,
+    }
+}
+
+fn bind<'t>(b: &mut Builder<'_, 't>, name: Node<'t>, ty: TypeId, value: ExprId, from: Point) {
+    let text = b.text(name);
+    if text != "_" && name.kind() == "identifier" {
+        b.bind(text, ty, value, from);
+    }
+}
+
+/// Binds names to values, one each or all to the parts of one.
+fn bind_all<'t>(
+    b: &mut Builder<'_, 't>,
+    names: &[Node<'t>],
+    ty: TypeId,
+    values: &[Node<'t>],
+    from: Point,
+) {
+    let several = names.len() > 1 && values.len() == 1;
+    let first = values.first().filter(|_| several).map_or(0, |n| expr(*n, b.source, &mut b.own, 0));
+    for (index, name) in names.iter().enumerate() {
+        let value = match values.get(index) {
+            _ if several => part(&mut b.own, first, index),
+            Some(value) => expr(*value, b.source, &mut b.own, 0),
+            None => 0,
+        };
+        bind(b, *name, ty, value, from);
+    }
+}
+
+fn part(pool: &mut Interner<'_>, of: ExprId, index: usize) -> ExprId {
+    match u8::try_from(index) {
+        Ok(index) if of != 0 => pool.expr(Expr::Part(of, index)),
+        _ => 0,
+    }
+}
+
+fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let number = b.definition(node);
+    b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
+    let receiver = node.child_by_field_name("receiver");
+    let receiver = receiver.and_then(|list| children(Some(list)).first().copied());
+    if let Some(receiver) = receiver {
+        let this = b.own.expr(Expr::SelfRef);
+        if let Some(name) = receiver.child_by_field_name("name") {
+            bind(b, name, 0, this, node.start_position());
+        }
+    }
+    if let Some(number) = number {
+        signature(b, node, number, 0);
+        if let Some(of) = receiver.and_then(|n| n.child_by_field_name("type")) {
+            let ty = ty(of, b.source, &mut b.shared, 0);
+            let generics = receiver_generics(of, b.source, &mut b.shared);
+            let declared = b.declared(number);
+            declared.receiver = ty;
+            declared.generics = generics;
+        }
+    }
+    results(b, node);
+}
+
+/// The names a receiver gives the parameters of its type.
+fn receiver_generics<'t>(mut of: Node<'t>, source: &'t str, pool: &mut Interner<'t>) -> Vec<Generic> {
+    while matches!(of.kind(), "pointer_type" | "parenthesized_type") {
+        let Some(inner) = of.named_child(0) else { break };
+        of = inner;
+    }
+    let arguments = children(of.child_by_field_name("type_arguments"));
+    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
+    arguments.into_iter().map(|n| Generic { name: pool.name(text(n)), bounds: Vec::new() }).collect()
+}
+
+/// Named results are locals.
+fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let Some(list) = node.child_by_field_name("result").filter(|n| n.kind() == "parameter_list")
+    else {
+        return;
+    };
+    for parameter in children(Some(list)) {
+        let names = fields(parameter, "name");
+        if names.is_empty() {
+            continue;
+        }
+        let of = parameter.child_by_field_name("type");
+        let of = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
+        for name in names {
+            bind(b, name, of, 0, node.start_position());
+        }
+    }
+}
+
+/// Parameters, type parameters and result of a definition.
+fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits: u16) {
+    let source = b.source;
+    let mut parameters = Vec::new();
+    for child in children(node.child_by_field_name("parameters")) {
+        let of = child.child_by_field_name("type");
+        let mut of = of.map_or(0, |n| ty(n, source, &mut b.shared, 0));
+        if child.kind() == "variadic_parameter_declaration" {
+            bits |= flags::VARIADIC;
+            of = b.shared.ty(Type::Array(of));
+        }
+        let names = fields(child, "name");
+        if names.is_empty() {
+            parameters.push(Parameter { ty: of, ..Parameter::default() });
+        }
+        for name in names {
+            let name = b.shared.name(b.text(name));
+            parameters.push(Parameter { name, ty: of, ..Parameter::default() });
+        }
+    }
+    let result = node.child_by_field_name("result");
+    let result = result.map_or(0, |n| result_type(n, source, &mut b.shared, 0));
+    let generics = generics(b, node);
+    let declared = b.declared(number);
+    declared.flags |= bits;
+    declared.parameters = parameters;
+    declared.ty = result;
+    declared.generics = generics;
+}
+
+fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
+    let source = b.source;
+    let mut generics = Vec::new();
+    for child in children(node.child_by_field_name("type_parameters")) {
+        let bound = child.child_by_field_name("type").and_then(|n| n.named_child(0));
+        let bound = bound.map_or(0, |n| ty(n, source, &mut b.shared, 0));
+        for name in fields(child, "name") {
+            let name = b.shared.name(b.text(name));
+            let bounds = Some(bound).filter(|&bound| bound != 0).into_iter().collect();
+            generics.push(Generic { name, bounds });
+        }
+    }
+    generics
+}
+
+/// A function without name, or the one of `name := func() {}` and `var name = func() {}`.
+fn literal<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let holder = node.parent().and_then(|list| list.parent());
+    let number = holder.and_then(|n| b.definition(n)).filter(|&n| is_function(b, n));
+    b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
+    match number {
+        Some(number) => signature(b, node, number, 0),
+        None => {
+            for child in children(node.child_by_field_name("parameters")) {
+                let of = child.child_by_field_name("type");
+                let mut of = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
+                if child.kind() == "variadic_parameter_declaration" {
+                    of = b.own.ty(Type::Array(of));
+                }
+                for name in fields(child, "name") {
+                    // A parameter of an unknown type hides what is around it.
+                    bind(b, name, of, 0, node.start_position());
+                }
+            }
+        }
+    }
+    results(b, node);
+}
+
+fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let number = b.definition(node);
+    b.open(ScopeKind::Type, number.map_or(Within::FILE, Within::definition));
+    let Some(number) = number else { return };
+    let source = b.source;
+    let generics = generics(b, node);
+    let of = node.child_by_field_name("type");
+    let mut bases = Vec::new();
+    let mut bits = 0;
+    let mut alias = 0;
+    match of.map_or("", |n| n.kind()) {
+        "struct_type" => {
+            let list = of.and_then(|n| n.named_child(0));
+            for field in children(list).into_iter().filter(|n| n.kind() == "field_declaration") {
+                if field.child_by_field_name("name").is_none()
+                    && let Some(of) = field.child_by_field_name("type")
+                {
+                    bases.push(ty(of, source, &mut b.shared, 0));
+                }
+            }
+        }
+        "interface_type" => {
+            for element in children(of).into_iter().filter(|n| n.kind() == "type_elem") {
+                let all = children(Some(element));
+                // A union is no interface to be satisfied by methods alone.
+                bases.push(match all[..] {
+                    [one] => ty(one, source, &mut b.shared, 0),
+                    _ => 0,
+                });
+            }
+        }
+        _ => {
+            alias = of.map_or(0, |n| ty(n, source, &mut b.shared, 0));
+            if node.kind() == "type_spec" {
+                bits = flags::DISTINCT;
+            }
+        }
+    }
+    let kind = b.facts(number).kind;
+    let is_file = b.facts(number).parent.is_none();
+    let declared = b.declared(number);
+    declared.generics = generics;
+    declared.bases = bases;
+    declared.ty = alias;
+    declared.flags |= bits;
+    let is_own = kind == NodeKind::Struct || bits != 0;
+    if let Some(name) = node.child_by_field_name("name").filter(|_| is_own && is_file) {
+        b.refer(ReferenceKind::Satisfy, 0, name);
+    }
+}
+
+fn field_declaration<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let Some(of) = node.child_by_field_name("type") else { return };
+    let names = fields(node, "name");
+    let source = b.source;
+    if names.is_empty() {
+        if let Some(number) = b.definition(node) {
+            let ty = ty(of, source, &mut b.shared, 0);
+            let declared = b.declared(number);
+            declared.ty = ty;
+            declared.flags |= flags::EMBEDDED;
+            inherit(b, of);
+        }
+        return;
+    }
+    for name in names {
+        if let Some(number) = b.definition_named(node, b.text(name)) {
+            let ty = ty(of, source, &mut b.shared, 0);
+            b.declared(number).ty = ty;
+            b.within = Within::definition(number);
+        }
+    }
+}
+
+/// An embedded type.
+fn inherit<'t>(b: &mut Builder<'_, 't>, mut of: Node<'t>) {
+    while of.kind() == "pointer_type" {
+        let Some(inner) = of.named_child(0) else { return };
+        of = inner;
+    }
+    let of = bare_type(of);
+    if matches!(of.kind(), "type_identifier" | "qualified_type") {
+        let target = named_of(of, b.source, &mut b.own);
+        b.refer(ReferenceKind::Inherit, target, name_node(of));
+        b.done = of.id();
+    }
+}
+
+fn type_element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let is_interface = node.parent().is_some_and(|p| p.kind() == "interface_type");
+    let mut cursor = node.walk();
+    let all: Vec<Node<'t>> = node.named_children(&mut cursor).collect();
+    if let ([one], true) = (&all[..], is_interface) {
+        inherit(b, *one);
+    }
+}
+
+fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let Some(path) = node.child_by_field_name("path") else { return };
+    let module = b.text(path).trim_matches(['"', '`']);
+    let (local, bits) = match node.child_by_field_name("name") {
+        Some(name) => match name.kind() {
+            "dot" => ("", flags::GLOB),
+            "blank_identifier" => ("", 0),
+            _ => (b.text(name), 0),
+        },
+        // The package's own clause says what it is called.
+        None => (package_name(module), flags::GUESSED),
+    };
+    let flags = bits | flags::MODULE;
+    b.import(ImportText { local, module: module.into(), flags, ..ImportText::default() }, path);
+}
+
+/// The name a package most probably has: `yaml` for `gopkg.in/yaml.v3`, `x` for `a/x/v2`.
+fn package_name(path: &str) -> &str {
+    let is_version = |text: &str| {
+        text.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut parts = path.rsplit('/');
+    let last = parts.next().unwrap_or(path);
+    let last = if is_version(last) { parts.next().unwrap_or(last) } else { last };
+    match last.rsplit_once('.') {
+        Some((name, version)) if is_version(version) => name,
+        _ => last,
+    }
+}
+
+/// `const` and `var`.
+fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let source = b.source;
+    let names = fields(node, "name");
+    let mut of = node.child_by_field_name("type");
+    let mut list = node.child_by_field_name("value");
+    if node.kind() == "const_spec" && of.is_none() && list.is_none() {
+        // It repeats the one before.
+        let mut before = node.prev_named_sibling();
+        while let Some(spec) = before {
+            list = spec.child_by_field_name("value");
+            of = spec.child_by_field_name("type");
+            if list.is_some() {
+                break;
+            }
+            before = spec.prev_named_sibling();
+        }
+    }
+    let values = children(list);
+    let Some(number) = b.definition(node) else {
+        let of = of.map_or(0, |n| ty(n, source, &mut b.own, 0));
+        bind_all(b, &names, of, &values, node.end_position());
+        return;
+    };
+    b.within = Within::definition(number);
+    if is_function(b, number) {
+        return;
+    }
+    let of = of.map_or(0, |n| ty(n, source, &mut b.shared, 0));
+    let several = names.len() > 1 && values.len() == 1;
+    for (index, name) in names.into_iter().enumerate() {
+        let value = match values.get(index) {
+            _ if several => {
+                let whole = expr(values[0], source, &mut b.shared, 0);
+                part(&mut b.shared, whole, index)
+            }
+            Some(value) => expr(*value, source, &mut b.shared, 0),
+            None => 0,
+        };
+        if let Some(number) = b.definition_named(node, b.text(name)) {
+            let declared = b.declared(number);
+            declared.ty = of;
+            declared.values = Some(value).filter(|&v| v != 0).into_iter().collect();
+        }
+    }
+}
+
+fn type_case<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    b.open(ScopeKind::Block, Within::FILE);
+    let Some(switch) = node.parent() else { return };
+    let alias = children(switch.child_by_field_name("alias"));
+    let Some(name) = alias.first().copied() else { return };
+    let types = fields(node, "type");
+    let (of, value) = match types[..] {
+        [one] if b.text(one) != "nil" => (ty(one, b.source, &mut b.own, 0), 0),
+        _ => {
+            let value = switch.child_by_field_name("value");
+            (0, value.map_or(0, |n| expr(n, b.source, &mut b.own, 0)))
+        }
+    };
+    bind(b, name, of, value, node.start_position());
+}
+
+fn range<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let names = children(node.child_by_field_name("left"));
+    if names.is_empty() || !has_define(node) {
+        return;
+    }
+    let of = node.child_by_field_name("right");
+    let of = of.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
+    for (index, name) in names.into_iter().enumerate() {
+        let value = match index {
+            _ if of == 0 => 0,
+            0 => b.own.expr(Expr::Element(of)),
+            _ => b.own.expr(Expr::Index(of)),
+        };
+        bind(b, name, 0, value, node.end_position());
+    }
+}
+
+fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let Some(callee) = node.child_by_field_name("function") else { return };
+    let bare = inner(callee);
+    let named = match bare.kind() {
+        "index_expression" => bare.child_by_field_name("operand").map_or(bare, inner),
+        "type_instantiation_expression" => bare.named_child(0).unwrap_or(bare),
+        _ => bare,
+    };
+    if matches!(named.kind(), "func_literal" | "type_assertion_expression") {
+        return;
+    }
+    if bare.id() != callee.id() && callee.named_child(0).is_some_and(|n| n.kind() == "unary_expression") {
+        // `(*T)(x)` converts a pointer and makes nothing.
+        return;
+    }
+    if callee.kind() == "identifier" && b.text(callee) == "new" {
+        let of = children(node.child_by_field_name("arguments")).first().copied().map(bare_type);
+        if let Some(of) = of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type")) {
+            let target = type_expr(of, b.source, &mut b.own);
+            b.refer(ReferenceKind::Instantiate, target, name_node(of));
+            b.done = of.id();
+            return;
+        }
+    }
+    let count = children(node.child_by_field_name("arguments")).len();
+    let function = expr(callee, b.source, &mut b.own, 0);
+    let target = b.own.expr(Expr::Call(function, u8::try_from(count).unwrap_or(u8::MAX)));
+    b.refer(ReferenceKind::Call, target, name_node(named));
+    b.done = named.id();
+}
+
+/// An expression without parentheses and `*` around it.
+fn inner(mut node: Node<'_>) -> Node<'_> {
+    loop {
+        let next = match node.kind() {
+            "parenthesized_expression" => node.named_child(0),
+            "unary_expression" => node.child_by_field_name("operand"),
+            _ => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return node,
+        }
+    }
+}
+
+/// An element of a composite literal: a key may be the name of a field.
+fn element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&str>) -> Step {
+    if field != Some("key") {
+        return Step::Into;
+    }
+    let Some(key) = node.named_child(0).filter(|n| n.kind() == "identifier") else {
+        return Step::Into;
+    };
+    let literal = node.parent().and_then(|keyed| keyed.parent());
+    let Some(literal) = literal else { return Step::Skip };
+    match literal.parent().filter(|p| p.kind() == "composite_literal") {
+        Some(whole)
+            if whole.child_by_field_name("type").is_some_and(|of| {
+                matches!(of.kind(), "map_type" | "slice_type" | "array_type" | "implicit_length_array_type")
+            }) =>
+        {
+            Step::Into
+        }
+        _ => {
+            let of = literal_of(literal, b.source, &mut b.own, 0);
+            if of != 0 {
+                let name = b.own.name(b.text(key));
+                let target = b.own.expr(Expr::Member(of, name));
+                b.refer(ReferenceKind::Read, target, key);
+            }
+            Step::Skip
+        }
+    }
+}
+
+/// What a literal's body makes: its type may be left to the literal around it.
+fn literal_of<'t>(body: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
+    let Some(parent) = body.parent().filter(|_| depth < MAX_SHAPE) else { return 0 };
+    match parent.kind() {
+        "composite_literal" => expr(parent, source, pool, depth),
+        "literal_element" => {
+            let Some(mut around) = parent.parent() else { return 0 };
+            if around.kind() == "keyed_element" {
+                let Some(up) = around.parent() else { return 0 };
+                around = up;
+            }
+            match literal_of(around, source, pool, depth + 1) {
+                0 => 0,
+                of => pool.expr(Expr::Index(of)),
+            }
+        }
+        _ => 0,
+    }
+}
+
+/// The shape of an expression.
+fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
+    if depth > MAX_SHAPE {
+        return 0;
+    }
+    let child = |name: &str| node.child_by_field_name(name);
+    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
+    match node.kind() {
+        "identifier" => pool.named_expr(text(node)),
+        "selector_expression" => {
+            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
+            let name = pool.name(child("field").map_or("", text));
+            pool.expr(Expr::Member(of, name))
+        }
+        "parenthesized_expression" => {
+            node.named_child(0).map_or(0, |n| expr(n, source, pool, depth + 1))
+        }
+        "unary_expression" => {
+            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
+            match child("operator").map_or("", text) {
+                "&" | "*" => of,
+                "<-" if of != 0 => pool.expr(Expr::Await(of)),
+                _ => 0,
+            }
+        }
+        "call_expression" => {
+            let Some(callee) = child("function") else { return 0 };
+            let arguments = children(child("arguments"));
+            if callee.kind() == "identifier" {
+                match (text(callee), arguments.first()) {
+                    ("new" | "make", Some(first)) => {
+                        let ty = type_argument(*first, source, pool, depth + 1);
+                        return pool.expr(Expr::OfType(ty));
+                    }
+                    ("append" | "min" | "max", Some(first)) => {
+                        return expr(*first, source, pool, depth + 1);
+                    }
+                    _ => {}
+                }
+            }
+            let of = expr(callee, source, pool, depth + 1);
+            let count = u8::try_from(arguments.len()).unwrap_or(u8::MAX);
+            if of == 0 { 0 } else { pool.expr(Expr::Call(of, count)) }
+        }
+        "type_conversion_expression" => {
+            let Some(of) = child("type") else { return 0 };
+            match of.kind() {
+                "generic_type" => {
+                    let of = type_expr(bare_type(of), source, pool);
+                    pool.expr(Expr::Call(of, 1))
+                }
+                _ => {
+                    let ty = ty(of, source, pool, depth + 1);
+                    pool.expr(Expr::OfType(ty))
+                }
+            }
+        }
+        "type_assertion_expression" | "composite_literal" => {
+            let ty = child("type").map_or(0, |n| ty(n, source, pool, depth + 1));
+            if ty == 0 { 0 } else { pool.expr(Expr::OfType(ty)) }
+        }
+        "index_expression" => {
+            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
+            if of == 0 { 0 } else { pool.expr(Expr::Index(of)) }
+        }
+        "type_instantiation_expression" => {
+            let of = node.named_child(0).map_or(0, |n| type_expr(bare_type(n), source, pool));
+            if of == 0 { 0 } else { pool.expr(Expr::Index(of)) }
+        }
+        "slice_expression" => child("operand").map_or(0, |n| expr(n, source, pool, depth + 1)),
+        "func_literal" => {
+            let result = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
+            let gives = pool.expr(Expr::OfType(result));
+            pool.expr(Expr::Lambda(gives))
+        }
+        "binary_expression" => {
+            let operator = child("operator").map_or("", text);
+            match operator {
+                "==" | "!=" | "<" | "<=" | ">" | ">=" | "&&" | "||" => pool.value_of(&["bool"]),
+                "<<" | ">>" => child("left").map_or(0, |n| expr(n, source, pool, depth + 1)),
+                _ => {
+                    // Both have one type; a constant takes the other's.
+                    let is_literal = |n: &Node<'_>| n.kind().ends_with("_literal");
+                    let operand = child("left").filter(|n| !is_literal(n)).or_else(|| child("right"));
+                    operand.map_or(0, |n| expr(n, source, pool, depth + 1))
+                }
+            }
+        }
+        "interpreted_string_literal" | "raw_string_literal" => pool.value_of(&["string"]),
+        "int_literal" => pool.value_of(&["int"]),
+        "float_literal" => pool.value_of(&["float64"]),
+        "rune_literal" => pool.value_of(&["rune"]),
+        "true" | "false" => pool.value_of(&["bool"]),
+        // A literal's element.
+        "literal_element" => node.named_child(0).map_or(0, |n| expr(n, source, pool, depth + 1)),
+        _ => 0,
+    }
+}
+
+/// The first argument of `new` and `make`, which the grammar may take for an expression.
+fn type_argument<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
+    match node.kind() {
+        "identifier" | "selector_expression" | "call_expression" => {
+            let of = expr(node, source, pool, depth);
+            pool.ty(Type::Of(of))
+        }
+        _ => ty(node, source, pool, depth),
+    }
+}
+
+/// The name or path of a type as an expression.
+fn type_expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>) -> ExprId {
+    named_of(node, source, pool)
+}
+
+fn named_of<'t>(node: Node<'_>, source: &'t str, pool: &mut Interner<'t>) -> ExprId {
+    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
+    if node.kind() != "qualified_type" {
+        return pool.named_expr(text(node));
+    }
+    let package = node.child_by_field_name("package").map_or("", text);
+    let of = pool.named_expr(package);
+    let name = pool.name(node.child_by_field_name("name").map_or("", text));
+    pool.expr(Expr::Member(of, name))
+}
+
+/// What a function gives: one type, or several at once.
+fn result_type<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
+    if node.kind() != "parameter_list" {
+        return ty(node, source, pool, depth);
+    }
+    let mut all = Vec::new();
+    for parameter in children(Some(node)) {
+        let of = parameter.child_by_field_name("type");
+        let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
+        let count = fields(parameter, "name").len().max(1);
+        all.extend(std::iter::repeat_n(of, count));
+    }
+    match all[..] {
+        [] => 0,
+        [one] => one,
+        _ => pool.ty(Type::Tuple(all)),
+    }
+}
+
+/// The shape of a type.
+fn ty<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
+    if depth > MAX_SHAPE {
+        return 0;
+    }
+    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
+    let child = |name: &str| node.child_by_field_name(name);
+    match node.kind() {
+        "type_identifier" | "identifier" => {
+            let name = pool.name(text(node));
+            pool.ty(Type::Named(vec![name], Vec::new()))
+        }
+        "qualified_type" => {
+            let package = pool.name(child("package").map_or("", text));
+            let name = pool.name(child("name").map_or("", text));
+            pool.ty(Type::Named(vec![package, name], Vec::new()))
+        }
+        "generic_type" => {
+            let Some(of) = child("type") else { return 0 };
+            let mut path = Vec::new();
+            if let Some(package) = of.child_by_field_name("package") {
+                path.push(pool.name(text(package)));
+            }
+            path.push(pool.name(text(name_node(of))));
+            let arguments = children(child("type_arguments"));
+            let arguments = arguments.into_iter().map(|n| ty(n, source, pool, depth + 1)).collect();
+            pool.ty(Type::Named(path, arguments))
+        }
+        "pointer_type" => {
+            let of = node.named_child(0).map_or(0, |n| ty(n, source, pool, depth + 1));
+            pool.ty(Type::Reference(of))
+        }
+        "parenthesized_type" | "type_elem" | "type_constraint" => match children(Some(node))[..] {
+            [one] => ty(one, source, pool, depth + 1),
+            _ => 0,
+        },
+        "slice_type" | "array_type" | "implicit_length_array_type" => {
+            let of = child("element").map_or(0, |n| ty(n, source, pool, depth + 1));
+            pool.ty(Type::Array(of))
+        }
+        "map_type" => {
+            let key = child("key").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let value = child("value").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let name = pool.name("map");
+            pool.ty(Type::Named(vec![name], vec![key, value]))
+        }
+        "channel_type" => {
+            let of = child("value").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let name = pool.name("chan");
+            pool.ty(Type::Named(vec![name], vec![of]))
+        }
+        "function_type" => {
+            let of = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
+            pool.ty(Type::Function(of))
+        }
+        "struct_type" => {
+            let mut all = Vec::new();
+            for field in children(node.named_child(0)) {
+                let of = field.child_by_field_name("type");
+                let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
+                let names = fields(field, "name");
+                if names.is_empty() && field.kind() == "field_declaration" {
+                    all.push((0, of));
+                }
+                all.extend(names.into_iter().map(|name| (pool.name(text(name)), of)));
+            }
+            pool.ty(Type::Struct(all))
+        }
+        _ => 0,
+    }
+}
