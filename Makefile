@@ -11,7 +11,7 @@ help: ## List the targets
 	@echo
 	@sed -nE 's/^([a-z][a-z0-9-]*):.*## (.*)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
-	@echo "  make bench-NAME     Run a benchmark, e.g. bench-ingest, bench-embed, bench-search"
+	@echo "  make bench-NAME     Run a benchmark, e.g. bench-ingest, bench-embed, bench-graph"
 	@echo "  make eval-NAME      Run an evaluation, e.g. eval-search"
 	@echo
 	@echo "What these need is installed by themselves. All but Debian packages goes below"

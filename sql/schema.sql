@@ -65,7 +65,7 @@ CREATE TABLE onyx.nodes (
     end_line       integer,
     ordinal        integer,
     origin         text NOT NULL DEFAULT 'source' CHECK (origin IN ('source', 'catalog', 'user')),
-    kind           text NOT NULL CHECK (kind <> ''),
+    kind           text NOT NULL CHECK (kind <> '' AND pg_catalog.octet_length(kind) < 64),
     name           text NOT NULL,
     qualified_name text NOT NULL,
     language       text,
@@ -107,6 +107,7 @@ CREATE INDEX nodes_parent_id ON onyx.nodes (parent_id) INCLUDE (id);
 CREATE INDEX nodes_place ON onyx.nodes (id) INCLUDE (repo_id, parent_id, kind);
 CREATE INDEX nodes_repo_id ON onyx.nodes (repo_id, kind);
 CREATE INDEX nodes_name ON onyx.nodes (name);
+CREATE UNIQUE INDEX nodes_catalog ON onyx.nodes (kind, qualified_name) WHERE origin = 'catalog';
 CREATE INDEX nodes_lexemes ON onyx.nodes USING gin (lexemes);
 
 CREATE TABLE onyx.ingest_errors (

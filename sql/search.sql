@@ -26,7 +26,7 @@ AS 'MODULE_PATHNAME', 'semantic_available_wrapper' LANGUAGE c STABLE STRICT PARA
 COMMENT ON FUNCTION onyx.semantic_available(regclass) IS
     'Whether an index on texts can answer under onyx.model; warns with the reason when it cannot';
 
-CREATE FUNCTION onyx.search(
+CREATE FUNCTION onyx.search_hits(
     query text, max_results integer DEFAULT 10, repo text DEFAULT NULL, kinds text[] DEFAULT NULL,
     languages text[] DEFAULT NULL, path_pattern text DEFAULT NULL)
 RETURNS TABLE (
@@ -41,8 +41,8 @@ BEGIN ATOMIC
         SELECT n.id, n.lexemes
         FROM onyx.nodes n
         WHERE n.lexemes @@ (SELECT onyx.any_lexeme(w.lexemes) FROM words w)
-          AND (search.repo IS NULL
-               OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search.repo))
+          AND (search_hits.repo IS NULL
+               OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search_hits.repo))
           AND (kinds IS NULL OR n.kind = ANY (kinds))
           AND (languages IS NULL OR n.language = ANY (languages))
           AND (path_pattern IS NULL
@@ -61,8 +61,8 @@ BEGIN ATOMIC
         FROM onyx.nodes n
         WHERE onyx.semantic_available(pg_catalog.to_regclass('onyx.nodes_semantic'))
           AND query IS NOT NULL AND n.search_text IS NOT NULL
-          AND (search.repo IS NULL
-               OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search.repo))
+          AND (search_hits.repo IS NULL
+               OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search_hits.repo))
           AND (kinds IS NULL OR n.kind = ANY (kinds))
           AND (languages IS NULL OR n.language = ANY (languages))
           AND (path_pattern IS NULL
@@ -90,8 +90,8 @@ BEGIN ATOMIC
     LEFT JOIN onyx.files fi ON fi.id = n.file_id
     ORDER BY f.score DESC, f.id;
 END;
-COMMENT ON FUNCTION onyx.search(text, integer, text, text[], text[], text) IS
-    'Definitions that answer a question: full text (BM25) and embeddings, fused by reciprocal rank (k 5)';
+COMMENT ON FUNCTION onyx.search_hits(text, integer, text, text[], text[], text) IS
+    'Definitions that answer a question by themselves: full text (BM25) and embeddings, fused by reciprocal rank (k 5)';
 
 CREATE FUNCTION onyx.similar(node bigint, max_results integer DEFAULT 10)
 RETURNS TABLE (

@@ -5,6 +5,7 @@
 //! | [`install`] | which server is tested and as whom it runs |
 //! | [`cluster`] | a server's life: start, stop, crash, its engine |
 //! | [`sql`] | short forms of queries, for tests |
+//! | [`graph`] | random graphs, and ways to ask for traversals of them |
 //! | [`nearest`] | an index's answers against exact ones |
 //! | [`tree`] | directories of source the server can read |
 //! | [`workload`] | long work, to be interrupted |
@@ -20,6 +21,7 @@
 //! | `ONYX_TEST_KEEP` | when set, clusters and their logs stay in the temporary directory |
 
 pub mod cluster;
+pub mod graph;
 pub mod install;
 pub mod nearest;
 pub mod process;

@@ -30,7 +30,7 @@ fn content(client: &mut Client, repo: &str) -> String {
         "SELECT f.path, n.kind, CASE n.kind WHEN 'repository' THEN '' ELSE n.name END,
                 CASE n.kind WHEN 'repository' THEN '' ELSE n.qualified_name END, n.start_byte, n.end_byte,
                 n.start_line, n.end_line, n.language, n.visibility, n.signature, n.doc, n.attributes,
-                n.content_hash, n.search_text, n.lexemes, p.kind, p.start_byte,
+                n.content_hash, n.search_text, n.lexemes, n.ordinal, n.origin, p.kind, p.start_byte,
                 CASE p.kind WHEN 'repository' THEN '' ELSE p.qualified_name END
          FROM onyx.nodes n JOIN onyx.repos r ON r.id = n.repo_id
          LEFT JOIN onyx.files f ON f.id = n.file_id LEFT JOIN onyx.nodes p ON p.id = n.parent_id

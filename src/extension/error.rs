@@ -131,6 +131,11 @@ impl Error {
     pub fn warn(self) {
         self.report(PgLogLevel::WARNING);
     }
+
+    /// Says it as a NOTICE and goes on.
+    pub fn notice(self) {
+        self.report(PgLogLevel::NOTICE);
+    }
 }
 
 fn sqlstate(kind: ErrorKind) -> PgSqlErrorCode {

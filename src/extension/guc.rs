@@ -40,6 +40,7 @@ pub static ENGINE_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(4096);
 pub static MAX_FILE_SIZE_KB: GucSetting<i32> = GucSetting::<i32>::new(4096);
 pub static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
+pub static GRAPH_CACHE_SIZE_MB: GucSetting<i32> = GucSetting::<i32>::new(128);
 pub static MAINTENANCE_NAPTIME_S: GucSetting<i32> = GucSetting::<i32>::new(60);
 pub static ON_ENGINE_FAILURE: GucSetting<OnEngineFailure> =
     GucSetting::<OnEngineFailure>::new(OnEngineFailure::Degrade);
@@ -144,6 +145,16 @@ pub fn define() {
         1000,
         GucContext::Userset,
         GucFlags::default(),
+    );
+    int(
+        c"onyx.graph_cache_size",
+        c"Memory a session may use to keep the graph that traversals read; 0 keeps nothing.",
+        c"The graph is kept only while its tables have no changes since they were vacuumed.",
+        &GRAPH_CACHE_SIZE_MB,
+        0,
+        1 << 20,
+        GucContext::Userset,
+        GucFlags::UNIT_MB,
     );
     int(
         c"onyx.maintenance_naptime",

@@ -12,6 +12,7 @@
 //! | `access_method` | `onyx_hnsw` |
 //! | `xact` | what must be durable before a commit |
 //! | `ingest` | source files to rows |
+//! | `graph` | traversals of the code graph |
 //! | `stats` | functions below the `stat_*` views |
 
 use pgrx::prelude::*;
@@ -35,6 +36,7 @@ use pg_function;
 mod access_method;
 mod client;
 mod error;
+mod graph;
 mod guc;
 mod ingest;
 mod model;
@@ -57,7 +59,13 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/search.sql", name = "search", requires = ["access_method"]);
 extension_sql_file!("../../sql/graph.sql", name = "graph", requires = ["search"]);
-extension_sql_file!("../../sql/views.sql", name = "views", requires = ["graph"]);
+extension_sql_file!("../../sql/traverse.sql", name = "traverse", requires = ["graph"]);
+extension_sql_file!("../../sql/user_graph.sql", name = "user_graph", requires = ["traverse"]);
+extension_sql_file!("../../sql/graph_search.sql", name = "graph_search", requires = ["user_graph"]);
+extension_sql_file!("../../sql/graph_views.sql", name = "graph_views", requires = ["graph_search"]);
+extension_sql_file!("../../sql/export.sql", name = "export", requires = ["graph_views"]);
+extension_sql_file!("../../sql/catalog.sql", name = "catalog", requires = ["export"]);
+extension_sql_file!("../../sql/views.sql", name = "views", requires = ["catalog"]);
 extension_sql_file!("../../sql/grants.sql", name = "grants", finalize);
 
 /// Version of the extension; the engine must have the same.

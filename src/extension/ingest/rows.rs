@@ -117,9 +117,13 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
         ));
     };
     let Some(path) = path else {
+        // Nodes first: their trigger remembers users' edges by the repository's name.
+        Spi::run_with_args(
+            "DELETE FROM onyx.nodes WHERE repo_id = $1 AND origin = 'source'",
+            &[id.into()],
+        )?;
         let files = Spi::get_one_with_args::<i64>(
-            "WITH nodes AS (DELETE FROM onyx.nodes WHERE repo_id = $1 AND origin = 'source'),
-                  links AS (DELETE FROM onyx.links WHERE repo_id = $1 AND origin = 'source'),
+            "WITH links AS (DELETE FROM onyx.links WHERE repo_id = $1 AND origin = 'source'),
                   repo AS (DELETE FROM onyx.repos WHERE id = $1)
              SELECT count(*) FROM onyx.files WHERE repo_id = $1",
             &[id.into()],
