@@ -156,12 +156,14 @@ fn pages(client: &mut Client) -> u32 {
 /// Vacuums, and asks until the session has the graph in memory.
 #[track_caller]
 fn keep_graph(vacuumer: &mut Client, client: &mut Client) {
-    vacuumer.run("VACUUM ANALYZE onyx.links");
-    vacuumer.run("VACUUM ANALYZE onyx.nodes");
-    for _ in 0..50 {
-        if pages(client) < 12 {
+    for _ in 0..20 {
+        // A page that somebody has pinned, the checkpointer say, is left to the next vacuum.
+        vacuumer.run("VACUUM ANALYZE onyx.links");
+        vacuumer.run("VACUUM ANALYZE onyx.nodes");
+        if (0..5).any(|_| pages(client) < 12) {
             return;
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
     panic!("the graph is not kept: {} pages", pages(client));
 }
