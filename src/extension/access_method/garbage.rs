@@ -55,10 +55,31 @@ unsafe extern "C-unwind" fn object_access(
         if access == pg_sys::ObjectAccessType::OAT_DROP
             && class == pg_sys::RelationRelationId
             && sub_id == 0
-            && pg_sys::get_rel_relkind(object) == pg_sys::RELKIND_INDEX as std::ffi::c_char
-            && pg_sys::get_rel_relam(object) == pg_sys::get_am_oid(c"onyx_hnsw".as_ptr(), true)
+            && is_ours(object)
         {
             expect();
         }
+    }
+}
+
+/// Whether a relation is an index of this access method, by the catalog: one being dropped cannot be
+/// opened without a lock.
+///
+/// # Safety
+/// Called in a transaction.
+unsafe fn is_ours(relation: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise; the row is released after its columns are copied.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            pg_sys::Datum::from(relation),
+        );
+        if row.is_null() {
+            return false;
+        }
+        let class = pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_class>();
+        let (kind, method) = ((*class).relkind as u8, (*class).relam);
+        pg_sys::ReleaseSysCache(row);
+        kind == pg_sys::RELKIND_INDEX && method == pg_sys::get_am_oid(c"onyx_hnsw".as_ptr(), true)
     }
 }
