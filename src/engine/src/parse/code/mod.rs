@@ -106,6 +106,7 @@ impl<E: Extractor> ObjectExtractor for E {
             }
             if step == Step::Into && cursor.goto_first_child() {
                 frames.push(frame);
+                builder.around.push(node);
                 continue;
             }
             (builder.scope, builder.within, builder.in_type) =
@@ -114,6 +115,7 @@ impl<E: Extractor> ObjectExtractor for E {
                 if !cursor.goto_parent() {
                     return;
                 }
+                builder.around.pop();
                 if let Some(frame) = frames.pop() {
                     (builder.scope, builder.within, builder.in_type) =
                         (frame.scope, frame.within, frame.in_type);

@@ -91,10 +91,8 @@ impl Extractor for Python {
             COMPREHENSION => b.open(ScopeKind::Block, Within::FILE),
             BLOCK => {
                 // Those of functions and classes are their own scopes.
-                let is_branch = !matches!(
-                    node.parent().map_or("", |p| p.kind()),
-                    "function_definition" | "class_definition"
-                );
+                let is_branch =
+                    !matches!(b.parent_kind(), "function_definition" | "class_definition");
                 if is_branch {
                     b.open(ScopeKind::Block, Within::FILE);
                 }
@@ -108,7 +106,7 @@ impl Extractor for Python {
                 }
             }
             ATTRIBUTE => {
-                if b.done != node.id() && !is_stored(node, field) {
+                if b.done != node.id() && !is_stored(b, field) {
                     let target = expr(node, b.source, &mut b.own, 0);
                     let kind = if b.in_type { ReferenceKind::Type } else { ReferenceKind::Read };
                     b.refer(kind, target, name_node(node));
@@ -141,7 +139,7 @@ impl Extractor for Python {
                     let of = expr(right, b.source, &mut b.own, 0);
                     let element = b.own.expr(Expr::Element(of));
                     // A comprehension's value stands before its clauses.
-                    let from = match node.parent().filter(|_| node.kind() == "for_in_clause") {
+                    let from = match b.parent().filter(|_| node.kind() == "for_in_clause") {
                         Some(comprehension) => comprehension.start_position(),
                         None => left.start_position(),
                     };
@@ -186,8 +184,8 @@ fn name_node<'t>(node: Node<'t>) -> Node<'t> {
 }
 
 /// Whether an expression is assigned to, not read.
-fn is_stored(node: Node<'_>, field: Option<&str>) -> bool {
-    let parent = node.parent().map_or("", |p| p.kind());
+fn is_stored(b: &Builder<'_, '_>, field: Option<&str>) -> bool {
+    let parent = b.parent_kind();
     match field {
         Some("left") => matches!(
             parent,
@@ -210,11 +208,11 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
     if b.done == node.id() {
         return;
     }
-    let parent = node.parent().map_or("", |p| p.kind());
+    let parent = b.parent_kind();
     let is_name = match field {
         Some("name") => true,
         Some("attribute") => true,
-        Some("left") => is_stored(node, field),
+        Some("left") => is_stored(b, field),
         _ => {
             matches!(
                 parent,
@@ -225,7 +223,7 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
                     | "keyword_pattern"
                     | "class_pattern"
                     | "keyword_separator"
-            ) || is_stored(node, field)
+            ) || is_stored(b, field)
         }
     };
     if is_name && !(field == Some("name") && parent == "member_type") {
@@ -293,7 +291,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         b.refer(ReferenceKind::Override, 0, name);
     }
     let source = b.source;
-    let decorators = decorators(node, source);
+    let decorators = decorators(b.parent(), source);
     let mut bits = 0;
     for decorator in &decorators {
         let path = decorator.split('(').next().unwrap_or_default().trim();
@@ -385,8 +383,8 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 /// The decorators of a definition, as written.
-fn decorators<'t>(node: Node<'t>, source: &'t str) -> Vec<&'t str> {
-    let Some(parent) = node.parent().filter(|p| p.kind() == "decorated_definition") else {
+fn decorators<'t>(parent: Option<Node<'t>>, source: &'t str) -> Vec<&'t str> {
+    let Some(parent) = parent.filter(|p| p.kind() == "decorated_definition") else {
         return Vec::new();
     };
     let mut cursor = parent.walk();
@@ -423,7 +421,7 @@ fn class<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             }
         }
     }
-    let decorated = !decorators(node, b.source).is_empty();
+    let decorated = !decorators(b.parent(), b.source).is_empty();
     b.open(ScopeKind::Type, number.map_or(Within::FILE, Within::definition));
     if let Some(number) = number {
         let declared = b.declared(number);
@@ -657,7 +655,7 @@ fn as_pattern<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         return;
     };
     let Some(target) = alias.named_child(0) else { return };
-    let parent = node.parent().map_or("", |p| p.kind());
+    let parent = b.parent_kind();
     let mut value = expr(of, b.source, &mut b.own, 0);
     match parent {
         "with_item" => value = b.own.expr(Expr::Enter(value)),

@@ -147,7 +147,7 @@ impl Extractor for Rust {
             }
             CLOSURE => closure(b, node),
             ARM => {
-                let value = node.parent().and_then(|block| block.parent());
+                let value = b.around.len().checked_sub(2).map(|of| b.around[of]);
                 let value = value.and_then(|of| of.child_by_field_name("value"));
                 let value = value.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
                 b.open(ScopeKind::Block, Within::FILE);
@@ -203,8 +203,7 @@ impl Extractor for Rust {
             }
             IDENTIFIER => identifier(b, node, field),
             TYPE_NAME => {
-                if field == Some("name")
-                    && node.parent().is_some_and(|p| p.kind() != "struct_expression")
+                if field == Some("name") && b.parent_kind() != "struct_expression"
                     || b.done == node.id()
                 {
                     return Step::Skip;
@@ -268,7 +267,7 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
         return;
     }
     let text = b.text(node);
-    let parent = node.parent().map_or("", |p| p.kind());
+    let parent = b.parent_kind();
     let is_pattern = parent.ends_with("_pattern")
         || matches!(parent, "closure_parameters" | "captured_pattern" | "match_pattern")
         || (parent == "for_expression" && field == Some("pattern"));
@@ -558,7 +557,10 @@ fn segments<'t>(source: &'t str, node: Node<'t>, path: &mut Vec<&'t str>) {
 fn closure<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let source = b.source;
     // What the function it is an argument of passes to it.
-    let call = node.parent().filter(|n| n.kind() == "arguments").and_then(|n| n.parent());
+    let call = match b.around[..] {
+        [.., call, arguments] if arguments.kind() == "arguments" => Some(call),
+        _ => None,
+    };
     let callee = call.and_then(|call| call.child_by_field_name("function"));
     let callee = callee.map_or(0, |n| expr(n, source, &mut b.own, 0));
     b.open(ScopeKind::Function, Within::FILE);
