@@ -2,7 +2,9 @@
 
 mod other;
 mod python;
+mod python_std;
 mod rust;
+mod rust_modules;
 mod rust_std;
 
 use onyx_protocol::code::{Declared, Import, Pool, Within};
