@@ -7,7 +7,7 @@ use super::builder::ImportText;
 use super::rust_bind::{bind, closure};
 use super::rust_items::{bound_types, function, generics, impl_block, module, type_item, use_tree};
 use super::rust_macro::tokens;
-use super::rust_shape::{expr, ty, type_expr};
+use super::rust_shape::{call, expr, ty, type_expr};
 use super::{Builder, Extractor, Step};
 
 pub(super) struct Rust;
@@ -178,7 +178,7 @@ impl Extractor for Rust {
                     if callee.kind() == "generic_function" {
                         callee = field!(callee, "function").unwrap_or(callee);
                     }
-                    let target = expr(node, b.source, &mut b.own, 0);
+                    let target = call(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
                     b.done = callee.id();
                 }

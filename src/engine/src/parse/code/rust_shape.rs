@@ -30,10 +30,25 @@ pub(super) fn expr<'t>(
             Expr::Member(object, pool.name(name))
         }
         "call_expression" => {
-            let arguments = field!(node, "arguments");
-            let count = arguments.map_or(0, |a| a.named_child_count());
-            let callee = of(field!(node, "function"), pool);
-            Expr::Call(callee, u8::try_from(count).unwrap_or(u8::MAX))
+            return match wrapped(node, source, pool, depth) {
+                0 => call(node, source, pool, depth),
+                of => of,
+            };
+        }
+        "match_expression" => {
+            let value = of(field!(node, "value"), pool);
+            let Some(body) = field!(node, "body") else { return 0 };
+            let mut cursor = body.walk();
+            let arms: Vec<Node<'t>> = body.named_children(&mut cursor).take(8).collect();
+            let arms = arms.into_iter().map(|arm| arm_value(arm, value, source, pool, depth + 1));
+            let arms: Vec<ExprId> = arms.filter(|&arm| arm != 0).collect();
+            return arms
+                .into_iter()
+                .reduce(|one, other| match one == other {
+                    true => one,
+                    false => pool.expr(Expr::Either(one, other)),
+                })
+                .unwrap_or(0);
         }
         "generic_function" => return of(field!(node, "function"), pool),
         "try_expression" => Expr::Try(of(node.named_child(0), pool)),
@@ -96,6 +111,81 @@ pub(super) fn expr<'t>(
         _ => return 0,
     };
     pool.expr(shape)
+}
+
+/// The shape of a call.
+pub(super) fn call<'t>(
+    node: Node<'t>,
+    source: &'t str,
+    pool: &mut Interner<'t>,
+    depth: u8,
+) -> ExprId {
+    let count = field!(node, "arguments").map_or(0, |a| a.named_child_count());
+    let callee = field!(node, "function").map_or(0, |n| expr(n, source, pool, depth + 1));
+    pool.expr(Expr::Call(callee, u8::try_from(count).unwrap_or(u8::MAX)))
+}
+
+/// What makes a value of its argument's type: `Some(x)`, `Arc::new(x)`, `Arc::clone(&x)`.
+fn wrapped<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
+    let callee = field!(node, "function").and_then(|n| source.get(n.byte_range()));
+    let (name, at) = match callee.unwrap_or_default() {
+        "Some" => ("Option", 0),
+        "Ok" => ("Result", 0),
+        "Err" => ("Result", 1),
+        "Box::new" => ("Box", 0),
+        "Arc::new" => ("Arc", 0),
+        "Rc::new" => ("Rc", 0),
+        "RefCell::new" => ("RefCell", 0),
+        "Cell::new" => ("Cell", 0),
+        "Mutex::new" => ("Mutex", 0),
+        "RwLock::new" => ("RwLock", 0),
+        "Box::pin" => ("Box", 0),
+        "Arc::clone" | "Rc::clone" => ("", 0),
+        _ => return 0,
+    };
+    let first = field!(node, "arguments").and_then(|n| n.named_child(0));
+    let first = first.map_or(0, |n| expr(n, source, pool, depth + 1));
+    if first == 0 || name.is_empty() {
+        return first;
+    }
+    let mut arguments = vec![0; at];
+    arguments.push(pool.ty(Type::Of(first)));
+    let path = vec![pool.name(name)];
+    let ty = pool.ty(Type::Named(path, arguments));
+    pool.expr(Expr::OfType(ty))
+}
+
+/// What an arm gives, as far as it can be said without the names its pattern binds.
+fn arm_value<'t>(
+    arm: Node<'t>,
+    matched: ExprId,
+    source: &'t str,
+    pool: &mut Interner<'t>,
+    depth: u8,
+) -> ExprId {
+    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
+    let (Some(pattern), Some(value)) = (field!(arm, "pattern"), field!(arm, "value")) else {
+        return 0;
+    };
+    let Some(inner) = pattern.named_child(0) else { return 0 };
+    match inner.kind() {
+        // `Some(x) => x`
+        "tuple_struct_pattern" if inner.named_child_count() == 2 => {
+            let name = inner.named_child(0).map_or("", text);
+            let is_same = value.kind() == "identifier"
+                && inner.named_child(1).is_some_and(|n| text(n) == text(value));
+            if !is_same || !matches!(name, "Some" | "Ok" | "Err") || matched == 0 {
+                return 0;
+            }
+            let name = pool.name(name);
+            pool.expr(Expr::Payload(matched, name))
+        }
+        "scoped_identifier" | "integer_literal" | "string_literal" | "boolean_literal" => {
+            expr(value, source, pool, depth)
+        }
+        _ if matches!(text(inner), "_" | "None") => expr(value, source, pool, depth),
+        _ => 0,
+    }
 }
 
 /// A path as an expression: of values and of types.
