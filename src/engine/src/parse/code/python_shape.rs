@@ -47,6 +47,14 @@ pub(super) fn expr<'t>(
                     let ty = ty(first, source, pool, depth + 1);
                     return pool.expr(Expr::OfType(ty));
                 }
+                // type(x) is x.__class__.
+                if let (Some("type"), Some(first)) = (callee.map(text), first)
+                    && arguments.is_some_and(|a| a.named_child_count() == 1)
+                {
+                    let object = of(Some(first), pool);
+                    let name = pool.name("__class__");
+                    return pool.expr(Expr::Member(object, name));
+                }
                 let count = arguments.map_or(0, |a| a.named_child_count());
                 let callee = of(callee, pool);
                 Expr::Call(callee, u8::try_from(count).unwrap_or(u8::MAX))

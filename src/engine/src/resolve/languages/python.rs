@@ -159,8 +159,12 @@ impl Rules for Python {
         def: Def,
         name: &str,
         space: Space,
-        _is_value: bool,
+        is_value: bool,
     ) -> Vec<Found> {
+        if is_value && name == "__class__" {
+            let class = Ty::Type(def, context.own_arguments(def).into());
+            return vec![Found::new(Entity::Receiver(class), Strategy::Own)];
+        }
         let found = context.class_members(def, name, space);
         if found.is_empty() && !name.starts_with("__") {
             let fallback = context.class_members(def, "__getattr__", space);
