@@ -42,7 +42,10 @@ func main() {
 }
 "#,
         ),
-        ("m/help.go", "package main\n\nfunc helper() { main() } //-> m/main.go:main\nfunc New() {}\n"),
+        (
+            "m/help.go",
+            "package main\n\nfunc helper() { main() } //-> m/main.go:main\nfunc New() {}\n",
+        ),
         ("m/gen.go", "package gen\n\nfunc helper() {}\n"),
         ("m/conf/a.go", "package conf\n\nfunc Load() { more() } //-> m/conf/b.go:more\n"),
         ("m/conf/b.go", "package conf\n\nfunc more() {}\n"),
@@ -480,7 +483,10 @@ type Held struct{ a.Named }
 type local interface{ Size() int }
 "#,
         ),
-        ("m/c/c.go", "package main\n\ntype sizer interface{ Size() int }\ntype Sizer interface{ Size() int }\n"),
+        (
+            "m/c/c.go",
+            "package main\n\ntype sizer interface{ Size() int }\ntype Sizer interface{ Size() int }\n",
+        ),
     ]);
     let mut found = tree.edges("implements");
     found.sort();
@@ -534,7 +540,10 @@ func f(s *S, r *http.Request) {
     let at = |line| tree.unresolved("m/a.go", line, "calls");
     assert_eq!(at(12), ["external net/http.Get"]);
     assert_eq!(at(13), ["external github.com/x/go-lib.Do"]);
-    assert_eq!(at(14), ["external net/http.Request.Context", "external net/http.Request.Context().Done"]);
+    assert_eq!(
+        at(14),
+        ["external net/http.Request.Context", "external net/http.Request.Context().Done"]
+    );
     assert_eq!(at(15), ["builtin len"]);
     assert_eq!(at(16), ["external net/http.Client.Do"]);
     assert_eq!(tree.edges("calls"), ["m/a.go:17 -> m/a.go:(*S).Get [receiver]"]);
@@ -568,9 +577,18 @@ fn references_to_fields_constants_and_functions() {
 #[test]
 fn builds_for_several_systems() {
     check(&[
-        ("a.go", "package a\n\nfunc f() { open() } //-> open_linux.go:open, open_windows.go:open\n"),
-        ("open_linux.go", "package a\n\nfunc open() { flush() } //-> open_linux.go:flush\nfunc flush() {}\n"),
-        ("open_windows.go", "package a\n\nfunc open() { flush() } //-> open_windows.go:flush\nfunc flush() {}\n"),
+        (
+            "a.go",
+            "package a\n\nfunc f() { open() } //-> open_linux.go:open, open_windows.go:open\n",
+        ),
+        (
+            "open_linux.go",
+            "package a\n\nfunc open() { flush() } //-> open_linux.go:flush\nfunc flush() {}\n",
+        ),
+        (
+            "open_windows.go",
+            "package a\n\nfunc open() { flush() } //-> open_windows.go:flush\nfunc flush() {}\n",
+        ),
         ("use_linux.go", "package a\n\nfunc g() { open() } //-> open_linux.go:open\n"),
     ]);
 }

@@ -72,3 +72,24 @@ fn deref_inline_modules_and_macros() {
         "use std::sync::{Arc, Mutex};\nmacro_rules! say { () => {} }\npub struct Guard { s: State }\npub struct State;\nimpl State { fn tick(&self) {} }\nimpl std::ops::Deref for Guard {\n    type Target = State;\n    fn deref(&self) -> &State { &self.s }\n}\npub struct Shared { state: Arc<Mutex<State>> }\nimpl Shared {\n    fn lock(&self, g: Guard) {\n        g.tick(); //-> State::tick\n        self.state.lock().unwrap().tick(); //-> State::tick\n        say!(); //-> say\n        util::deep(); //-> util::deep\n    }\n}\nmod util {\n    pub fn deep() {\n        super::top(); //-> top\n        top(); //->\n    }\n}\nfn top() {\n    fn local() {}\n    local(); //-> top::local\n    let f = util::deep;\n    f(); //-> util::deep\n}\n#[cfg(test)]\nmod tests {\n    use super::*;\n    fn t() {\n        top(); //-> top\n        State.tick(); //-> State::tick\n    }\n}\n",
     )]);
 }
+
+#[test]
+fn crates_have_the_names_of_their_manifests() {
+    check(&[
+        ("a/Cargo.toml", "[package]\nname = \"my-lib\"\n"),
+        ("a/src/lib.rs", "pub fn one() {}\n"),
+        (
+            "b/Cargo.toml",
+            "[package]\nname = \"other\"\n[lib]\nname = \"short\"\npath = \"code/s.rs\"\n",
+        ),
+        ("b/code/s.rs", "pub fn two() {}\n"),
+        (
+            "c/Cargo.toml",
+            "[package]\nname = \"c\"\n[dependencies]\nalias = { package = \"my-lib\", path = \"../a\" }\n",
+        ),
+        (
+            "c/src/lib.rs",
+            "fn f() {\n    alias::one(); //-> a/src/lib.rs:one\n    my_lib::one(); //-> a/src/lib.rs:one\n    short::two(); //-> b/code/s.rs:two\n    other::two(); //->\n    a::one(); //->\n}\n",
+        ),
+    ]);
+}

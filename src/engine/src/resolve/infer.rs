@@ -514,8 +514,9 @@ impl<'w> Context<'w> {
             }
             Type::Of(expr) => self.infer(place, *expr).0,
             Type::Struct(fields) => {
-                let field =
-                    |&(name, ty): &(u32, TypeId)| (place.pool.name(name).into(), self.eval(place, ty));
+                let field = |&(name, ty): &(u32, TypeId)| {
+                    (place.pool.name(name).into(), self.eval(place, ty))
+                };
                 Ty::Record(fields.iter().map(field).collect())
             }
         }

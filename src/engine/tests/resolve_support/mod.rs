@@ -114,9 +114,11 @@ pub fn check(sources: &[(&str, &str)]) {
                 .split(',')
                 .map(str::trim)
                 .filter(|target| !target.is_empty())
-                .map(|target| match [".py:", ".rs:", ".go:"].iter().any(|end| target.contains(end)) {
-                    true => target.to_owned(),
-                    false => format!("{path}:{target}"),
+                .map(|target| {
+                    match [".py:", ".rs:", ".go:"].iter().any(|end| target.contains(end)) {
+                        true => target.to_owned(),
+                        false => format!("{path}:{target}"),
+                    }
                 })
                 .collect();
             expected.sort();

@@ -34,6 +34,8 @@ const COMPOSITE: u8 = 20;
 const ELEMENT: u8 = 21;
 const LIST: u8 = 22;
 const IGNORED: u8 = 23;
+const CONSTANTS: u8 = 24;
+const CONSTANT: u8 = 25;
 
 impl Extractor for Go {
     fn tag(&self, kind: &str) -> u8 {
@@ -45,12 +47,18 @@ impl Extractor for Go {
             "method_elem" => METHOD_ELEMENT,
             "type_elem" => TYPE_ELEMENT,
             "import_spec" => IMPORT,
-            "const_spec" | "var_spec" => VALUE,
+            "var_spec" => VALUE,
+            "const_declaration" => CONSTANTS,
+            "const_spec" => CONSTANT,
             "short_var_declaration" => SHORT,
-            "block" | "if_statement" | "for_statement" | "expression_switch_statement"
-            | "type_switch_statement" | "expression_case" | "default_case" | "communication_case" => {
-                BLOCK
-            }
+            "block"
+            | "if_statement"
+            | "for_statement"
+            | "expression_switch_statement"
+            | "type_switch_statement"
+            | "expression_case"
+            | "default_case"
+            | "communication_case" => BLOCK,
             "type_case" => TYPE_CASE,
             "range_clause" => RANGE,
             "receive_statement" => RECEIVE,
@@ -63,8 +71,12 @@ impl Extractor for Go {
             "composite_literal" => COMPOSITE,
             "literal_element" => ELEMENT,
             "expression_list" => LIST,
-            "package_clause" | "comment" | "interpreted_string_literal" | "raw_string_literal"
-            | "label_name" | "labeled_name" => IGNORED,
+            "package_clause"
+            | "comment"
+            | "interpreted_string_literal"
+            | "raw_string_literal"
+            | "label_name"
+            | "labeled_name" => IGNORED,
             _ => 0,
         }
     }
@@ -92,10 +104,18 @@ impl Extractor for Go {
                 import(b, node);
                 return Step::Skip;
             }
-            VALUE => value(b, node),
+            VALUE => {
+                let of = field!(node, "type");
+                value(b, node, of, &children(field!(node, "value")));
+                within(b, node);
+            }
+            CONSTANTS => constants(b, node),
+            CONSTANT => within(b, node),
             SHORT => {
-                let names = children(node.child_by_field_name("left"));
-                let values = children(node.child_by_field_name("right"));
+                let left = field!(node, "left");
+                let names = children(left);
+                b.done = left.map_or(0, |n| n.id());
+                let values = children(field!(node, "right"));
                 if let Some(number) = b.definition(node).filter(|&n| is_function(b, n)) {
                     let value = b.own.expr(Expr::Definition(number));
                     if let Some(name) = names.first() {
@@ -106,10 +126,8 @@ impl Extractor for Go {
                 }
             }
             BLOCK => {
-                // A function's own block is its scope.
-                let is_body = field == Some("body")
-                    && node.parent().is_some_and(|p| p.kind() != "for_statement");
-                if !is_body {
+                // The block of a function or loop is in its scope.
+                if field != Some("body") {
                     b.open(ScopeKind::Block, Within::FILE);
                 }
             }
@@ -117,16 +135,18 @@ impl Extractor for Go {
             RANGE => range(b, node),
             RECEIVE => {
                 if has_define(node) {
-                    let names = children(node.child_by_field_name("left"));
-                    let values: Vec<Node<'t>> = node.child_by_field_name("right").into_iter().collect();
+                    let left = field!(node, "left");
+                    let names = children(left);
+                    b.done = left.map_or(0, |n| n.id());
+                    let values: Vec<Node<'t>> = field!(node, "right").into_iter().collect();
                     bind_all(b, &names, 0, &values, node.end_position());
                 }
             }
             CALL => call(b, node),
             CONVERSION => {
                 // `f[T](x)` is a call or a conversion.
-                let of = node.child_by_field_name("type").filter(|n| n.kind() == "generic_type");
-                if let Some(of) = of.and_then(|n| n.child_by_field_name("type")) {
+                let of = field!(node, "type").filter(|n| n.kind() == "generic_type");
+                if let Some(of) = of.and_then(|n| field!(n, "type")) {
                     let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(of));
                     b.done = of.id();
@@ -161,7 +181,7 @@ impl Extractor for Go {
                 }
             }
             COMPOSITE => {
-                let of = node.child_by_field_name("type").map(bare_type);
+                let of = field!(node, "type").map(bare_type);
                 if let Some(of) =
                     of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type"))
                 {
@@ -173,16 +193,9 @@ impl Extractor for Go {
             ELEMENT => return element(b, node, field),
             LIST => {
                 // The names a statement binds.
-                let parent = node.parent();
-                let binds = match parent.map_or("", |p| p.kind()) {
-                    "short_var_declaration" => field == Some("left"),
-                    "range_clause" | "receive_statement" => {
-                        field == Some("left") && parent.is_some_and(has_define)
-                    }
-                    "type_switch_statement" => field == Some("alias"),
-                    _ => false,
-                };
-                return if binds { Step::Skip } else { Step::Into };
+                if b.done == node.id() || field == Some("alias") {
+                    return Step::Skip;
+                }
             }
             _ => return Step::Skip,
         }
@@ -192,7 +205,7 @@ impl Extractor for Go {
 
 /// The node whose position a reference has: its last name.
 fn name_node(node: Node<'_>) -> Node<'_> {
-    let name = node.child_by_field_name("field").or_else(|| node.child_by_field_name("name"));
+    let name = field!(node, "field").or_else(|| field!(node, "name"));
     name.unwrap_or(node)
 }
 
@@ -220,7 +233,7 @@ fn is_function(b: &Builder<'_, '_>, number: u32) -> bool {
 /// A type without its arguments.
 fn bare_type(node: Node<'_>) -> Node<'_> {
     match node.kind() {
-        "generic_type" => node.child_by_field_name("type").unwrap_or(node),
+        "generic_type" => field!(node, "type").unwrap_or(node),
         _ => node,
     }
 }
@@ -262,17 +275,17 @@ fn part(pool: &mut Interner<'_>, of: ExprId, index: usize) -> ExprId {
 fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
-    let receiver = node.child_by_field_name("receiver");
+    let receiver = field!(node, "receiver");
     let receiver = receiver.and_then(|list| children(Some(list)).first().copied());
     if let Some(receiver) = receiver {
         let this = b.own.expr(Expr::SelfRef);
-        if let Some(name) = receiver.child_by_field_name("name") {
+        if let Some(name) = field!(receiver, "name") {
             bind(b, name, 0, this, node.start_position());
         }
     }
     if let Some(number) = number {
         signature(b, node, number, 0);
-        if let Some(of) = receiver.and_then(|n| n.child_by_field_name("type")) {
+        if let Some(of) = receiver.and_then(|n| field!(n, "type")) {
             let ty = ty(of, b.source, &mut b.shared, 0);
             let generics = receiver_generics(of, b.source, &mut b.shared);
             let declared = b.declared(number);
@@ -284,20 +297,26 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 /// The names a receiver gives the parameters of its type.
-fn receiver_generics<'t>(mut of: Node<'t>, source: &'t str, pool: &mut Interner<'t>) -> Vec<Generic> {
+fn receiver_generics<'t>(
+    mut of: Node<'t>,
+    source: &'t str,
+    pool: &mut Interner<'t>,
+) -> Vec<Generic> {
     while matches!(of.kind(), "pointer_type" | "parenthesized_type") {
         let Some(inner) = of.named_child(0) else { break };
         of = inner;
     }
-    let arguments = children(of.child_by_field_name("type_arguments"));
+    let arguments = children(field!(of, "type_arguments"));
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    arguments.into_iter().map(|n| Generic { name: pool.name(text(n)), bounds: Vec::new() }).collect()
+    arguments
+        .into_iter()
+        .map(|n| Generic { name: pool.name(text(n)), bounds: Vec::new() })
+        .collect()
 }
 
 /// Named results are locals.
 fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(list) = node.child_by_field_name("result").filter(|n| n.kind() == "parameter_list")
-    else {
+    let Some(list) = field!(node, "result").filter(|n| n.kind() == "parameter_list") else {
         return;
     };
     for parameter in children(Some(list)) {
@@ -305,7 +324,7 @@ fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         if names.is_empty() {
             continue;
         }
-        let of = parameter.child_by_field_name("type");
+        let of = field!(parameter, "type");
         let of = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
         for name in names {
             bind(b, name, of, 0, node.start_position());
@@ -317,8 +336,8 @@ fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits: u16) {
     let source = b.source;
     let mut parameters = Vec::new();
-    for child in children(node.child_by_field_name("parameters")) {
-        let of = child.child_by_field_name("type");
+    for child in children(field!(node, "parameters")) {
+        let of = field!(child, "type");
         let mut of = of.map_or(0, |n| ty(n, source, &mut b.shared, 0));
         if child.kind() == "variadic_parameter_declaration" {
             bits |= flags::VARIADIC;
@@ -333,7 +352,7 @@ fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits:
             parameters.push(Parameter { name, ty: of, ..Parameter::default() });
         }
     }
-    let result = node.child_by_field_name("result");
+    let result = field!(node, "result");
     let result = result.map_or(0, |n| result_type(n, source, &mut b.shared, 0));
     let generics = generics(b, node);
     let declared = b.declared(number);
@@ -346,8 +365,8 @@ fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits:
 fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
     let source = b.source;
     let mut generics = Vec::new();
-    for child in children(node.child_by_field_name("type_parameters")) {
-        let bound = child.child_by_field_name("type").and_then(|n| n.named_child(0));
+    for child in children(field!(node, "type_parameters")) {
+        let bound = field!(child, "type").and_then(|n| n.named_child(0));
         let bound = bound.map_or(0, |n| ty(n, source, &mut b.shared, 0));
         for name in fields(child, "name") {
             let name = b.shared.name(b.text(name));
@@ -366,8 +385,8 @@ fn literal<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     match number {
         Some(number) => signature(b, node, number, 0),
         None => {
-            for child in children(node.child_by_field_name("parameters")) {
-                let of = child.child_by_field_name("type");
+            for child in children(field!(node, "parameters")) {
+                let of = field!(child, "type");
                 let mut of = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
                 if child.kind() == "variadic_parameter_declaration" {
                     of = b.own.ty(Type::Array(of));
@@ -388,7 +407,7 @@ fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let Some(number) = number else { return };
     let source = b.source;
     let generics = generics(b, node);
-    let of = node.child_by_field_name("type");
+    let of = field!(node, "type");
     let mut bases = Vec::new();
     let mut bits = 0;
     let mut alias = 0;
@@ -396,8 +415,8 @@ fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         "struct_type" => {
             let list = of.and_then(|n| n.named_child(0));
             for field in children(list).into_iter().filter(|n| n.kind() == "field_declaration") {
-                if field.child_by_field_name("name").is_none()
-                    && let Some(of) = field.child_by_field_name("type")
+                if field!(field, "name").is_none()
+                    && let Some(of) = field!(field, "type")
                 {
                     bases.push(ty(of, source, &mut b.shared, 0));
                 }
@@ -428,13 +447,13 @@ fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     declared.ty = alias;
     declared.flags |= bits;
     let is_own = kind == NodeKind::Struct || bits != 0;
-    if let Some(name) = node.child_by_field_name("name").filter(|_| is_own && is_file) {
+    if let Some(name) = field!(node, "name").filter(|_| is_own && is_file) {
         b.refer(ReferenceKind::Satisfy, 0, name);
     }
 }
 
 fn field_declaration<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(of) = node.child_by_field_name("type") else { return };
+    let Some(of) = field!(node, "type") else { return };
     let names = fields(node, "name");
     let source = b.source;
     if names.is_empty() {
@@ -480,9 +499,9 @@ fn type_element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(path) = node.child_by_field_name("path") else { return };
+    let Some(path) = field!(node, "path") else { return };
     let module = b.text(path).trim_matches(['"', '`']);
-    let (local, bits) = match node.child_by_field_name("name") {
+    let (local, bits) = match field!(node, "name") {
         Some(name) => match name.kind() {
             "dot" => ("", flags::GLOB),
             "blank_identifier" => ("", 0),
@@ -498,7 +517,8 @@ fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 /// The name a package most probably has: `yaml` for `gopkg.in/yaml.v3`, `x` for `a/x/v2`.
 fn package_name(path: &str) -> &str {
     let is_version = |text: &str| {
-        text.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        text.strip_prefix('v')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let mut parts = path.rsplit('/');
     let last = parts.next().unwrap_or(path);
@@ -509,31 +529,35 @@ fn package_name(path: &str) -> &str {
     }
 }
 
-/// `const` and `var`.
-fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+/// What is in a declaration belongs to what it declares.
+fn within(b: &mut Builder<'_, '_>, node: Node<'_>) {
+    if let Some(number) = b.definition(node) {
+        b.within = Within::definition(number);
+    }
+}
+
+/// A `const` declaration: one without type and value repeats those before it.
+fn constants<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let mut of = None;
+    let mut values = Vec::new();
+    for spec in children(Some(node)).into_iter().filter(|n| n.kind() == "const_spec") {
+        if let Some(list) = field!(spec, "value") {
+            of = field!(spec, "type");
+            values = children(Some(list));
+        }
+        value(b, spec, of, &values);
+    }
+}
+
+/// One line of `const` and `var`.
+fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, of: Option<Node<'t>>, values: &[Node<'t>]) {
     let source = b.source;
     let names = fields(node, "name");
-    let mut of = node.child_by_field_name("type");
-    let mut list = node.child_by_field_name("value");
-    if node.kind() == "const_spec" && of.is_none() && list.is_none() {
-        // It repeats the one before.
-        let mut before = node.prev_named_sibling();
-        while let Some(spec) = before {
-            list = spec.child_by_field_name("value");
-            of = spec.child_by_field_name("type");
-            if list.is_some() {
-                break;
-            }
-            before = spec.prev_named_sibling();
-        }
-    }
-    let values = children(list);
     let Some(number) = b.definition(node) else {
         let of = of.map_or(0, |n| ty(n, source, &mut b.own, 0));
-        bind_all(b, &names, of, &values, node.end_position());
+        bind_all(b, &names, of, values, node.end_position());
         return;
     };
-    b.within = Within::definition(number);
     if is_function(b, number) {
         return;
     }
@@ -559,13 +583,13 @@ fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 fn type_case<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     b.open(ScopeKind::Block, Within::FILE);
     let Some(switch) = node.parent() else { return };
-    let alias = children(switch.child_by_field_name("alias"));
+    let alias = children(field!(switch, "alias"));
     let Some(name) = alias.first().copied() else { return };
     let types = fields(node, "type");
     let (of, value) = match types[..] {
         [one] if b.text(one) != "nil" => (ty(one, b.source, &mut b.own, 0), 0),
         _ => {
-            let value = switch.child_by_field_name("value");
+            let value = field!(switch, "value");
             (0, value.map_or(0, |n| expr(n, b.source, &mut b.own, 0)))
         }
     };
@@ -573,11 +597,13 @@ fn type_case<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn range<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let names = children(node.child_by_field_name("left"));
+    let left = field!(node, "left");
+    let names = children(left);
     if names.is_empty() || !has_define(node) {
         return;
     }
-    let of = node.child_by_field_name("right");
+    b.done = left.map_or(0, |n| n.id());
+    let of = field!(node, "right");
     let of = of.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
     for (index, name) in names.into_iter().enumerate() {
         let value = match index {
@@ -590,22 +616,24 @@ fn range<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(callee) = node.child_by_field_name("function") else { return };
+    let Some(callee) = field!(node, "function") else { return };
     let bare = inner(callee);
     let named = match bare.kind() {
-        "index_expression" => bare.child_by_field_name("operand").map_or(bare, inner),
+        "index_expression" => field!(bare, "operand").map_or(bare, inner),
         "type_instantiation_expression" => bare.named_child(0).unwrap_or(bare),
         _ => bare,
     };
     if matches!(named.kind(), "func_literal" | "type_assertion_expression") {
         return;
     }
-    if bare.id() != callee.id() && callee.named_child(0).is_some_and(|n| n.kind() == "unary_expression") {
+    if bare.id() != callee.id()
+        && callee.named_child(0).is_some_and(|n| n.kind() == "unary_expression")
+    {
         // `(*T)(x)` converts a pointer and makes nothing.
         return;
     }
     if callee.kind() == "identifier" && b.text(callee) == "new" {
-        let of = children(node.child_by_field_name("arguments")).first().copied().map(bare_type);
+        let of = children(field!(node, "arguments")).first().copied().map(bare_type);
         if let Some(of) = of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type")) {
             let target = type_expr(of, b.source, &mut b.own);
             b.refer(ReferenceKind::Instantiate, target, name_node(of));
@@ -613,7 +641,7 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             return;
         }
     }
-    let count = children(node.child_by_field_name("arguments")).len();
+    let count = field!(node, "arguments").map_or(0, |n| n.named_child_count());
     let function = expr(callee, b.source, &mut b.own, 0);
     let target = b.own.expr(Expr::Call(function, u8::try_from(count).unwrap_or(u8::MAX)));
     b.refer(ReferenceKind::Call, target, name_node(named));
@@ -625,7 +653,7 @@ fn inner(mut node: Node<'_>) -> Node<'_> {
     loop {
         let next = match node.kind() {
             "parenthesized_expression" => node.named_child(0),
-            "unary_expression" => node.child_by_field_name("operand"),
+            "unary_expression" => field!(node, "operand"),
             _ => None,
         };
         match next {
@@ -647,8 +675,11 @@ fn element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&str>) -> 
     let Some(literal) = literal else { return Step::Skip };
     match literal.parent().filter(|p| p.kind() == "composite_literal") {
         Some(whole)
-            if whole.child_by_field_name("type").is_some_and(|of| {
-                matches!(of.kind(), "map_type" | "slice_type" | "array_type" | "implicit_length_array_type")
+            if field!(whole, "type").is_some_and(|of| {
+                matches!(
+                    of.kind(),
+                    "map_type" | "slice_type" | "array_type" | "implicit_length_array_type"
+                )
             }) =>
         {
             Step::Into
@@ -690,29 +721,28 @@ fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8)
     if depth > MAX_SHAPE {
         return 0;
     }
-    let child = |name: &str| node.child_by_field_name(name);
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
     match node.kind() {
         "identifier" => pool.named_expr(text(node)),
         "selector_expression" => {
-            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
-            let name = pool.name(child("field").map_or("", text));
+            let of = field!(node, "operand").map_or(0, |n| expr(n, source, pool, depth + 1));
+            let name = pool.name(field!(node, "field").map_or("", text));
             pool.expr(Expr::Member(of, name))
         }
         "parenthesized_expression" => {
             node.named_child(0).map_or(0, |n| expr(n, source, pool, depth + 1))
         }
         "unary_expression" => {
-            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
-            match child("operator").map_or("", text) {
+            let of = field!(node, "operand").map_or(0, |n| expr(n, source, pool, depth + 1));
+            match field!(node, "operator").map_or("", text) {
                 "&" | "*" => of,
                 "<-" if of != 0 => pool.expr(Expr::Await(of)),
                 _ => 0,
             }
         }
         "call_expression" => {
-            let Some(callee) = child("function") else { return 0 };
-            let arguments = children(child("arguments"));
+            let Some(callee) = field!(node, "function") else { return 0 };
+            let arguments = children(field!(node, "arguments"));
             if callee.kind() == "identifier" {
                 match (text(callee), arguments.first()) {
                     ("new" | "make", Some(first)) => {
@@ -730,7 +760,7 @@ fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8)
             if of == 0 { 0 } else { pool.expr(Expr::Call(of, count)) }
         }
         "type_conversion_expression" => {
-            let Some(of) = child("type") else { return 0 };
+            let Some(of) = field!(node, "type") else { return 0 };
             match of.kind() {
                 "generic_type" => {
                     let of = type_expr(bare_type(of), source, pool);
@@ -743,32 +773,37 @@ fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8)
             }
         }
         "type_assertion_expression" | "composite_literal" => {
-            let ty = child("type").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let ty = field!(node, "type").map_or(0, |n| ty(n, source, pool, depth + 1));
             if ty == 0 { 0 } else { pool.expr(Expr::OfType(ty)) }
         }
         "index_expression" => {
-            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
+            let of = field!(node, "operand").map_or(0, |n| expr(n, source, pool, depth + 1));
             if of == 0 { 0 } else { pool.expr(Expr::Index(of)) }
         }
         "type_instantiation_expression" => {
             let of = node.named_child(0).map_or(0, |n| type_expr(bare_type(n), source, pool));
             if of == 0 { 0 } else { pool.expr(Expr::Index(of)) }
         }
-        "slice_expression" => child("operand").map_or(0, |n| expr(n, source, pool, depth + 1)),
+        "slice_expression" => {
+            field!(node, "operand").map_or(0, |n| expr(n, source, pool, depth + 1))
+        }
         "func_literal" => {
-            let result = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
+            let result =
+                field!(node, "result").map_or(0, |n| result_type(n, source, pool, depth + 1));
             let gives = pool.expr(Expr::OfType(result));
             pool.expr(Expr::Lambda(gives))
         }
         "binary_expression" => {
-            let operator = child("operator").map_or("", text);
+            let operator = field!(node, "operator").map_or("", text);
             match operator {
                 "==" | "!=" | "<" | "<=" | ">" | ">=" | "&&" | "||" => pool.value_of(&["bool"]),
-                "<<" | ">>" => child("left").map_or(0, |n| expr(n, source, pool, depth + 1)),
+                "<<" | ">>" => field!(node, "left").map_or(0, |n| expr(n, source, pool, depth + 1)),
                 _ => {
                     // Both have one type; a constant takes the other's.
                     let is_literal = |n: &Node<'_>| n.kind().ends_with("_literal");
-                    let operand = child("left").filter(|n| !is_literal(n)).or_else(|| child("right"));
+                    let operand = field!(node, "left")
+                        .filter(|n| !is_literal(n))
+                        .or_else(|| field!(node, "right"));
                     operand.map_or(0, |n| expr(n, source, pool, depth + 1))
                 }
             }
@@ -785,7 +820,12 @@ fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8)
 }
 
 /// The first argument of `new` and `make`, which the grammar may take for an expression.
-fn type_argument<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
+fn type_argument<'t>(
+    node: Node<'t>,
+    source: &'t str,
+    pool: &mut Interner<'t>,
+    depth: u8,
+) -> TypeId {
     match node.kind() {
         "identifier" | "selector_expression" | "call_expression" => {
             let of = expr(node, source, pool, depth);
@@ -805,9 +845,9 @@ fn named_of<'t>(node: Node<'_>, source: &'t str, pool: &mut Interner<'t>) -> Exp
     if node.kind() != "qualified_type" {
         return pool.named_expr(text(node));
     }
-    let package = node.child_by_field_name("package").map_or("", text);
+    let package = field!(node, "package").map_or("", text);
     let of = pool.named_expr(package);
-    let name = pool.name(node.child_by_field_name("name").map_or("", text));
+    let name = pool.name(field!(node, "name").map_or("", text));
     pool.expr(Expr::Member(of, name))
 }
 
@@ -818,7 +858,7 @@ fn result_type<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, dep
     }
     let mut all = Vec::new();
     for parameter in children(Some(node)) {
-        let of = parameter.child_by_field_name("type");
+        let of = field!(parameter, "type");
         let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
         let count = fields(parameter, "name").len().max(1);
         all.extend(std::iter::repeat_n(of, count));
@@ -836,25 +876,24 @@ fn ty<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -
         return 0;
     }
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    let child = |name: &str| node.child_by_field_name(name);
     match node.kind() {
         "type_identifier" | "identifier" => {
             let name = pool.name(text(node));
             pool.ty(Type::Named(vec![name], Vec::new()))
         }
         "qualified_type" => {
-            let package = pool.name(child("package").map_or("", text));
-            let name = pool.name(child("name").map_or("", text));
+            let package = pool.name(field!(node, "package").map_or("", text));
+            let name = pool.name(field!(node, "name").map_or("", text));
             pool.ty(Type::Named(vec![package, name], Vec::new()))
         }
         "generic_type" => {
-            let Some(of) = child("type") else { return 0 };
+            let Some(of) = field!(node, "type") else { return 0 };
             let mut path = Vec::new();
-            if let Some(package) = of.child_by_field_name("package") {
+            if let Some(package) = field!(of, "package") {
                 path.push(pool.name(text(package)));
             }
             path.push(pool.name(text(name_node(of))));
-            let arguments = children(child("type_arguments"));
+            let arguments = children(field!(node, "type_arguments"));
             let arguments = arguments.into_iter().map(|n| ty(n, source, pool, depth + 1)).collect();
             pool.ty(Type::Named(path, arguments))
         }
@@ -867,28 +906,28 @@ fn ty<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -
             _ => 0,
         },
         "slice_type" | "array_type" | "implicit_length_array_type" => {
-            let of = child("element").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let of = field!(node, "element").map_or(0, |n| ty(n, source, pool, depth + 1));
             pool.ty(Type::Array(of))
         }
         "map_type" => {
-            let key = child("key").map_or(0, |n| ty(n, source, pool, depth + 1));
-            let value = child("value").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let key = field!(node, "key").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let value = field!(node, "value").map_or(0, |n| ty(n, source, pool, depth + 1));
             let name = pool.name("map");
             pool.ty(Type::Named(vec![name], vec![key, value]))
         }
         "channel_type" => {
-            let of = child("value").map_or(0, |n| ty(n, source, pool, depth + 1));
+            let of = field!(node, "value").map_or(0, |n| ty(n, source, pool, depth + 1));
             let name = pool.name("chan");
             pool.ty(Type::Named(vec![name], vec![of]))
         }
         "function_type" => {
-            let of = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
+            let of = field!(node, "result").map_or(0, |n| result_type(n, source, pool, depth + 1));
             pool.ty(Type::Function(of))
         }
         "struct_type" => {
             let mut all = Vec::new();
             for field in children(node.named_child(0)) {
-                let of = field.child_by_field_name("type");
+                let of = field!(field, "type");
                 let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
                 let names = fields(field, "name");
                 if names.is_empty() && field.kind() == "field_declaration" {

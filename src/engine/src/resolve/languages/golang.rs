@@ -48,9 +48,8 @@ impl Rules for Go {
                 }
             } else if let Some(parent) = declared.parent.number() {
                 let parent = file.declared(parent);
-                let parent = parent.filter(|p| {
-                    p.kind == NodeKind::Interface && declared.kind == NodeKind::Method
-                });
+                let parent = parent
+                    .filter(|p| p.kind == NodeKind::Interface && declared.kind == NodeKind::Method);
                 if let Some(parent) = parent {
                     let of = pool.name(parent.name);
                     add(Special::Named(METHODS, &key(&package, of), number));
@@ -150,10 +149,11 @@ impl Rules for Go {
         // What nobody here declares comes from the one package outside whose names are imported.
         if is_exported(name) {
             let globs = context.globs(place.slot, Within::FILE).iter();
-            let globs = globs.filter_map(|&number| match &context.imported(place.slot, number)[..] {
-                [Found { entity: Entity::Outside(path), .. }] => Some(path.clone()),
-                _ => None,
-            });
+            let globs =
+                globs.filter_map(|&number| match &context.imported(place.slot, number)[..] {
+                    [Found { entity: Entity::Outside(path), .. }] => Some(path.clone()),
+                    _ => None,
+                });
             if let [path] = &globs.collect::<Vec<_>>()[..] {
                 let entity = Entity::Outside(format!("{path}.{name}").into());
                 return vec![Found::new(entity, Strategy::Glob)];
@@ -405,13 +405,7 @@ fn methods(context: &Context<'_>, def: Def, name: &str) -> Vec<Def> {
 
 /// Members of a type, embedded ones level by level: the shallowest counts, and two of one depth hide
 /// each other.
-fn members(
-    context: &Context<'_>,
-    def: Def,
-    name: &str,
-    space: Space,
-    depth: usize,
-) -> Vec<Found> {
+fn members(context: &Context<'_>, def: Def, name: &str, space: Space, depth: usize) -> Vec<Found> {
     let mut level: Vec<Ty> = vec![Ty::Value(def, context.own_arguments(def).into())];
     let mut seen: Vec<Def> = Vec::new();
     let mut outside: Option<Entity> = None;
@@ -586,7 +580,8 @@ fn method_names<'w>(context: &Context<'w>, def: Def, names: &mut Vec<&'w str>, d
     }
     let of = key(&package_of(file), file.interface.pool.name(declared.name));
     for method in context.special(FAMILY, METHODS, &of) {
-        if let (Some(pool), Some(declared)) = (context.pool(method.slot), context.declared(method)) {
+        if let (Some(pool), Some(declared)) = (context.pool(method.slot), context.declared(method))
+        {
             names.push(pool.name(declared.name));
         }
     }
