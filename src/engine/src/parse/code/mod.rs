@@ -20,6 +20,7 @@ macro_rules! field {
 
 mod builder;
 mod golang;
+mod golang_shape;
 mod pool;
 mod python;
 mod rust;

@@ -1,6 +1,7 @@
 //! What each language says of modules, imports, members and its own types.
 
 mod golang;
+mod golang_satisfy;
 mod golang_universe;
 mod other;
 mod python;
