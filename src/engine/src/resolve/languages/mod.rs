@@ -5,7 +5,9 @@ mod golang_satisfy;
 mod golang_universe;
 mod other;
 mod python;
+mod python_std;
 mod rust;
+mod rust_modules;
 mod rust_std;
 
 use onyx_protocol::code::{Declared, Import, Pool, Within};
