@@ -2,7 +2,8 @@
 
 mod resolve_support;
 
-use resolve_support::{Tree, check};
+use onyx_engine::resolve::Workspace;
+use resolve_support::{Tree, check, input, parse};
 
 const MODULE: (&str, &str) = ("m/go.mod", "module example.com/m\n\ngo 1.21\n");
 
@@ -591,4 +592,36 @@ fn builds_for_several_systems() {
         ),
         ("use_linux.go", "package a\n\nfunc g() { open() } //-> open_linux.go:open\n"),
     ]);
+}
+
+#[test]
+fn a_change_elsewhere_concerns_who_asked() {
+    let user = (
+        "m/a.go",
+        "package a\n\nimport \"example.com/m/p\"\n\ntype T struct{}\n\nfunc (t T) Do() {}\nfunc f() { p.F() }\n",
+    );
+    let tree = Tree::new(&[
+        MODULE,
+        user,
+        ("m/p/p.go", "package p\n\nfunc F() {}\n\ntype I interface{ Do() }\n"),
+        ("m/q/q.go", "package q\n\nfunc F() {}\n"),
+    ]);
+    let dependencies = &tree.resolved[1].dependencies;
+    let concerned = |path: &str, before: &str, after: &str| {
+        let before = [input(9, &parse(path, before))];
+        let after = [input(9, &parse(path, after))];
+        let changed = Workspace::changed_keys(&before, &after).unwrap();
+        changed.iter().any(|key| dependencies.binary_search(key).is_ok())
+    };
+    let whole = "package p\n\nfunc F() {}\n\ntype I interface{ Do() }\n";
+    // The manifest's module, the package's name, the function, the interface's methods.
+    assert!(concerned("m/go.mod", MODULE.1, "module example.com/n\n"));
+    assert!(!concerned("m/go.mod", MODULE.1, "// Comment.\nmodule example.com/m\n"));
+    assert!(concerned("m/p/p.go", whole, &whole.replace("package p", "package r")));
+    assert!(concerned("m/p/p.go", whole, &whole.replace("func F()", "func G()")));
+    assert!(concerned("m/p/p.go", whole, &whole.replace("Do()", "Do(); Go()")));
+    assert!(!concerned("m/p/p.go", whole, &format!("// Moves.\n{whole}")));
+    // Another package is none of its business.
+    let other = "package q\n\nfunc F() {}\n";
+    assert!(!concerned("m/q/q.go", other, &other.replace("func F()", "func G()")));
 }

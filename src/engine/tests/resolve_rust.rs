@@ -74,6 +74,27 @@ fn deref_inline_modules_and_macros() {
 }
 
 #[test]
+fn crates_have_the_names_of_their_manifests() {
+    check(&[
+        ("a/Cargo.toml", "[package]\nname = \"my-lib\"\n"),
+        ("a/src/lib.rs", "pub fn one() {}\n"),
+        (
+            "b/Cargo.toml",
+            "[package]\nname = \"other\"\n[lib]\nname = \"short\"\npath = \"code/s.rs\"\n",
+        ),
+        ("b/code/s.rs", "pub fn two() {}\n"),
+        (
+            "c/Cargo.toml",
+            "[package]\nname = \"c\"\n[dependencies]\nalias = { package = \"my-lib\", path = \"../a\" }\n",
+        ),
+        (
+            "c/src/lib.rs",
+            "fn f() {\n    alias::one(); //-> a/src/lib.rs:one\n    my_lib::one(); //-> a/src/lib.rs:one\n    short::two(); //-> b/code/s.rs:two\n    other::two(); //->\n    a::one(); //->\n}\n",
+        ),
+    ]);
+}
+
+#[test]
 fn conversions_wrappers_and_items_in_macros() {
     check(&[
         (

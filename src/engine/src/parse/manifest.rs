@@ -176,10 +176,8 @@ fn subpaths(value: Option<&Value>, whole: &str) -> Vec<Alias> {
 /// The targets of all conditions, each once.
 fn conditions(value: &Value, targets: &mut Vec<String>, depth: u8) {
     match value {
-        Value::String(path) => {
-            if targets.len() < MAX_NAMES && !targets.contains(path) {
-                targets.push(path.clone());
-            }
+        Value::String(path) if targets.len() < MAX_NAMES && !targets.contains(path) => {
+            targets.push(path.clone());
         }
         Value::Array(all) if depth < MAX_CONDITIONS => {
             all.iter().for_each(|one| conditions(one, targets, depth + 1));

@@ -8,6 +8,9 @@
 //! one sweep over them in byte order makes the facts (`extract`). Nothing recurses on the depth of the
 //! source.
 //!
+//! Manifests (`go.mod`, `Cargo.toml`, `package.json`, `tsconfig.json`) have no definitions; what they say of
+//! names and paths is in their interface (`manifest`).
+//!
 //! Positions are bytes and lines of the decoded text. Of a UTF-8 file that is the file itself, a byte
 //! order mark included; of a file in another encoding it is its text as UTF-8.
 

@@ -7,7 +7,8 @@ use onyx_protocol::facts::NodeKind;
 use tree_sitter::{Node, Point};
 
 use super::builder::ImportText;
-use super::{Builder, Extractor, Interner, MAX_SHAPE, Step};
+use super::golang_shape::{expr, literal_of, named_of, result_type, ty, type_expr};
+use super::{Builder, Extractor, Interner, Step};
 
 pub(super) struct Go;
 
@@ -34,6 +35,8 @@ const COMPOSITE: u8 = 20;
 const ELEMENT: u8 = 21;
 const LIST: u8 = 22;
 const IGNORED: u8 = 23;
+const CONSTANTS: u8 = 24;
+const CONSTANT: u8 = 25;
 
 impl Extractor for Go {
     fn tag(&self, kind: &str) -> u8 {
@@ -45,7 +48,9 @@ impl Extractor for Go {
             "method_elem" => METHOD_ELEMENT,
             "type_elem" => TYPE_ELEMENT,
             "import_spec" => IMPORT,
-            "const_spec" | "var_spec" => VALUE,
+            "var_spec" => VALUE,
+            "const_declaration" => CONSTANTS,
+            "const_spec" => CONSTANT,
             "short_var_declaration" => SHORT,
             "block"
             | "if_statement"
@@ -100,10 +105,18 @@ impl Extractor for Go {
                 import(b, node);
                 return Step::Skip;
             }
-            VALUE => value(b, node),
+            VALUE => {
+                let of = field!(node, "type");
+                value(b, node, of, &children(field!(node, "value")));
+                within(b, node);
+            }
+            CONSTANTS => constants(b, node),
+            CONSTANT => within(b, node),
             SHORT => {
-                let names = children(node.child_by_field_name("left"));
-                let values = children(node.child_by_field_name("right"));
+                let left = field!(node, "left");
+                let names = children(left);
+                b.done = left.map_or(0, |n| n.id());
+                let values = children(field!(node, "right"));
                 if let Some(number) = b.definition(node).filter(|&n| is_function(b, n)) {
                     let value = b.own.expr(Expr::Definition(number));
                     if let Some(name) = names.first() {
@@ -114,10 +127,8 @@ impl Extractor for Go {
                 }
             }
             BLOCK => {
-                // A function's own block is its scope.
-                let is_body = field == Some("body")
-                    && node.parent().is_some_and(|p| p.kind() != "for_statement");
-                if !is_body {
+                // The block of a function or loop is in its scope.
+                if field != Some("body") {
                     b.open(ScopeKind::Block, Within::FILE);
                 }
             }
@@ -125,17 +136,18 @@ impl Extractor for Go {
             RANGE => range(b, node),
             RECEIVE => {
                 if has_define(node) {
-                    let names = children(node.child_by_field_name("left"));
-                    let values: Vec<Node<'t>> =
-                        node.child_by_field_name("right").into_iter().collect();
+                    let left = field!(node, "left");
+                    let names = children(left);
+                    b.done = left.map_or(0, |n| n.id());
+                    let values: Vec<Node<'t>> = field!(node, "right").into_iter().collect();
                     bind_all(b, &names, 0, &values, node.end_position());
                 }
             }
             CALL => call(b, node),
             CONVERSION => {
                 // `f[T](x)` is a call or a conversion.
-                let of = node.child_by_field_name("type").filter(|n| n.kind() == "generic_type");
-                if let Some(of) = of.and_then(|n| n.child_by_field_name("type")) {
+                let of = field!(node, "type").filter(|n| n.kind() == "generic_type");
+                if let Some(of) = of.and_then(|n| field!(n, "type")) {
                     let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(of));
                     b.done = of.id();
@@ -170,7 +182,7 @@ impl Extractor for Go {
                 }
             }
             COMPOSITE => {
-                let of = node.child_by_field_name("type").map(bare_type);
+                let of = field!(node, "type").map(bare_type);
                 if let Some(of) =
                     of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type"))
                 {
@@ -182,16 +194,9 @@ impl Extractor for Go {
             ELEMENT => return element(b, node, field),
             LIST => {
                 // The names a statement binds.
-                let parent = node.parent();
-                let binds = match parent.map_or("", |p| p.kind()) {
-                    "short_var_declaration" => field == Some("left"),
-                    "range_clause" | "receive_statement" => {
-                        field == Some("left") && parent.is_some_and(has_define)
-                    }
-                    "type_switch_statement" => field == Some("alias"),
-                    _ => false,
-                };
-                return if binds { Step::Skip } else { Step::Into };
+                if b.done == node.id() || field == Some("alias") {
+                    return Step::Skip;
+                }
             }
             _ => return Step::Skip,
         }
@@ -200,18 +205,18 @@ impl Extractor for Go {
 }
 
 /// The node whose position a reference has: its last name.
-fn name_node(node: Node<'_>) -> Node<'_> {
-    let name = node.child_by_field_name("field").or_else(|| node.child_by_field_name("name"));
+pub(super) fn name_node(node: Node<'_>) -> Node<'_> {
+    let name = field!(node, "field").or_else(|| field!(node, "name"));
     name.unwrap_or(node)
 }
 
-fn children(node: Option<Node<'_>>) -> Vec<Node<'_>> {
+pub(super) fn children(node: Option<Node<'_>>) -> Vec<Node<'_>> {
     let Some(node) = node else { return Vec::new() };
     let mut cursor = node.walk();
     node.named_children(&mut cursor).filter(|n| n.kind() != "comment").collect()
 }
 
-fn fields<'t>(node: Node<'t>, name: &str) -> Vec<Node<'t>> {
+pub(super) fn fields<'t>(node: Node<'t>, name: &str) -> Vec<Node<'t>> {
     let mut cursor = node.walk();
     node.children_by_field_name(name, &mut cursor).filter(|n| n.is_named()).collect()
 }
@@ -227,9 +232,9 @@ fn is_function(b: &Builder<'_, '_>, number: u32) -> bool {
 }
 
 /// A type without its arguments.
-fn bare_type(node: Node<'_>) -> Node<'_> {
+pub(super) fn bare_type(node: Node<'_>) -> Node<'_> {
     match node.kind() {
-        "generic_type" => node.child_by_field_name("type").unwrap_or(node),
+        "generic_type" => field!(node, "type").unwrap_or(node),
         _ => node,
     }
 }
@@ -271,17 +276,17 @@ fn part(pool: &mut Interner<'_>, of: ExprId, index: usize) -> ExprId {
 fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
-    let receiver = node.child_by_field_name("receiver");
+    let receiver = field!(node, "receiver");
     let receiver = receiver.and_then(|list| children(Some(list)).first().copied());
     if let Some(receiver) = receiver {
         let this = b.own.expr(Expr::SelfRef);
-        if let Some(name) = receiver.child_by_field_name("name") {
+        if let Some(name) = field!(receiver, "name") {
             bind(b, name, 0, this, node.start_position());
         }
     }
     if let Some(number) = number {
         signature(b, node, number, 0);
-        if let Some(of) = receiver.and_then(|n| n.child_by_field_name("type")) {
+        if let Some(of) = receiver.and_then(|n| field!(n, "type")) {
             let ty = ty(of, b.source, &mut b.shared, 0);
             let generics = receiver_generics(of, b.source, &mut b.shared);
             let declared = b.declared(number);
@@ -302,7 +307,7 @@ fn receiver_generics<'t>(
         let Some(inner) = of.named_child(0) else { break };
         of = inner;
     }
-    let arguments = children(of.child_by_field_name("type_arguments"));
+    let arguments = children(field!(of, "type_arguments"));
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
     arguments
         .into_iter()
@@ -312,8 +317,7 @@ fn receiver_generics<'t>(
 
 /// Named results are locals.
 fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(list) = node.child_by_field_name("result").filter(|n| n.kind() == "parameter_list")
-    else {
+    let Some(list) = field!(node, "result").filter(|n| n.kind() == "parameter_list") else {
         return;
     };
     for parameter in children(Some(list)) {
@@ -321,7 +325,7 @@ fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         if names.is_empty() {
             continue;
         }
-        let of = parameter.child_by_field_name("type");
+        let of = field!(parameter, "type");
         let of = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
         for name in names {
             bind(b, name, of, 0, node.start_position());
@@ -333,8 +337,8 @@ fn results<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits: u16) {
     let source = b.source;
     let mut parameters = Vec::new();
-    for child in children(node.child_by_field_name("parameters")) {
-        let of = child.child_by_field_name("type");
+    for child in children(field!(node, "parameters")) {
+        let of = field!(child, "type");
         let mut of = of.map_or(0, |n| ty(n, source, &mut b.shared, 0));
         if child.kind() == "variadic_parameter_declaration" {
             bits |= flags::VARIADIC;
@@ -349,7 +353,7 @@ fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits:
             parameters.push(Parameter { name, ty: of, ..Parameter::default() });
         }
     }
-    let result = node.child_by_field_name("result");
+    let result = field!(node, "result");
     let result = result.map_or(0, |n| result_type(n, source, &mut b.shared, 0));
     let generics = generics(b, node);
     let declared = b.declared(number);
@@ -362,8 +366,8 @@ fn signature<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, number: u32, mut bits:
 fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
     let source = b.source;
     let mut generics = Vec::new();
-    for child in children(node.child_by_field_name("type_parameters")) {
-        let bound = child.child_by_field_name("type").and_then(|n| n.named_child(0));
+    for child in children(field!(node, "type_parameters")) {
+        let bound = field!(child, "type").and_then(|n| n.named_child(0));
         let bound = bound.map_or(0, |n| ty(n, source, &mut b.shared, 0));
         for name in fields(child, "name") {
             let name = b.shared.name(b.text(name));
@@ -382,8 +386,8 @@ fn literal<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     match number {
         Some(number) => signature(b, node, number, 0),
         None => {
-            for child in children(node.child_by_field_name("parameters")) {
-                let of = child.child_by_field_name("type");
+            for child in children(field!(node, "parameters")) {
+                let of = field!(child, "type");
                 let mut of = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
                 if child.kind() == "variadic_parameter_declaration" {
                     of = b.own.ty(Type::Array(of));
@@ -404,7 +408,7 @@ fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let Some(number) = number else { return };
     let source = b.source;
     let generics = generics(b, node);
-    let of = node.child_by_field_name("type");
+    let of = field!(node, "type");
     let mut bases = Vec::new();
     let mut bits = 0;
     let mut alias = 0;
@@ -412,8 +416,8 @@ fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         "struct_type" => {
             let list = of.and_then(|n| n.named_child(0));
             for field in children(list).into_iter().filter(|n| n.kind() == "field_declaration") {
-                if field.child_by_field_name("name").is_none()
-                    && let Some(of) = field.child_by_field_name("type")
+                if field!(field, "name").is_none()
+                    && let Some(of) = field!(field, "type")
                 {
                     bases.push(ty(of, source, &mut b.shared, 0));
                 }
@@ -444,13 +448,13 @@ fn type_spec<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     declared.ty = alias;
     declared.flags |= bits;
     let is_own = kind == NodeKind::Struct || bits != 0;
-    if let Some(name) = node.child_by_field_name("name").filter(|_| is_own && is_file) {
+    if let Some(name) = field!(node, "name").filter(|_| is_own && is_file) {
         b.refer(ReferenceKind::Satisfy, 0, name);
     }
 }
 
 fn field_declaration<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(of) = node.child_by_field_name("type") else { return };
+    let Some(of) = field!(node, "type") else { return };
     let names = fields(node, "name");
     let source = b.source;
     if names.is_empty() {
@@ -496,9 +500,9 @@ fn type_element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(path) = node.child_by_field_name("path") else { return };
+    let Some(path) = field!(node, "path") else { return };
     let module = b.text(path).trim_matches(['"', '`']);
-    let (local, bits) = match node.child_by_field_name("name") {
+    let (local, bits) = match field!(node, "name") {
         Some(name) => match name.kind() {
             "dot" => ("", flags::GLOB),
             "blank_identifier" => ("", 0),
@@ -526,31 +530,35 @@ fn package_name(path: &str) -> &str {
     }
 }
 
-/// `const` and `var`.
-fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+/// What is in a declaration belongs to what it declares.
+fn within(b: &mut Builder<'_, '_>, node: Node<'_>) {
+    if let Some(number) = b.definition(node) {
+        b.within = Within::definition(number);
+    }
+}
+
+/// A `const` declaration: one without type and value repeats those before it.
+fn constants<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
+    let mut of = None;
+    let mut values = Vec::new();
+    for spec in children(Some(node)).into_iter().filter(|n| n.kind() == "const_spec") {
+        if let Some(list) = field!(spec, "value") {
+            of = field!(spec, "type");
+            values = children(Some(list));
+        }
+        value(b, spec, of, &values);
+    }
+}
+
+/// One line of `const` and `var`.
+fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, of: Option<Node<'t>>, values: &[Node<'t>]) {
     let source = b.source;
     let names = fields(node, "name");
-    let mut of = node.child_by_field_name("type");
-    let mut list = node.child_by_field_name("value");
-    if node.kind() == "const_spec" && of.is_none() && list.is_none() {
-        // It repeats the one before.
-        let mut before = node.prev_named_sibling();
-        while let Some(spec) = before {
-            list = spec.child_by_field_name("value");
-            of = spec.child_by_field_name("type");
-            if list.is_some() {
-                break;
-            }
-            before = spec.prev_named_sibling();
-        }
-    }
-    let values = children(list);
     let Some(number) = b.definition(node) else {
         let of = of.map_or(0, |n| ty(n, source, &mut b.own, 0));
-        bind_all(b, &names, of, &values, node.end_position());
+        bind_all(b, &names, of, values, node.end_position());
         return;
     };
-    b.within = Within::definition(number);
     if is_function(b, number) {
         return;
     }
@@ -576,13 +584,13 @@ fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 fn type_case<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     b.open(ScopeKind::Block, Within::FILE);
     let Some(switch) = node.parent() else { return };
-    let alias = children(switch.child_by_field_name("alias"));
+    let alias = children(field!(switch, "alias"));
     let Some(name) = alias.first().copied() else { return };
     let types = fields(node, "type");
     let (of, value) = match types[..] {
         [one] if b.text(one) != "nil" => (ty(one, b.source, &mut b.own, 0), 0),
         _ => {
-            let value = switch.child_by_field_name("value");
+            let value = field!(switch, "value");
             (0, value.map_or(0, |n| expr(n, b.source, &mut b.own, 0)))
         }
     };
@@ -590,11 +598,13 @@ fn type_case<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn range<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let names = children(node.child_by_field_name("left"));
+    let left = field!(node, "left");
+    let names = children(left);
     if names.is_empty() || !has_define(node) {
         return;
     }
-    let of = node.child_by_field_name("right");
+    b.done = left.map_or(0, |n| n.id());
+    let of = field!(node, "right");
     let of = of.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
     for (index, name) in names.into_iter().enumerate() {
         let value = match index {
@@ -607,10 +617,10 @@ fn range<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(callee) = node.child_by_field_name("function") else { return };
+    let Some(callee) = field!(node, "function") else { return };
     let bare = inner(callee);
     let named = match bare.kind() {
-        "index_expression" => bare.child_by_field_name("operand").map_or(bare, inner),
+        "index_expression" => field!(bare, "operand").map_or(bare, inner),
         "type_instantiation_expression" => bare.named_child(0).unwrap_or(bare),
         _ => bare,
     };
@@ -624,7 +634,7 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         return;
     }
     if callee.kind() == "identifier" && b.text(callee) == "new" {
-        let of = children(node.child_by_field_name("arguments")).first().copied().map(bare_type);
+        let of = children(field!(node, "arguments")).first().copied().map(bare_type);
         if let Some(of) = of.filter(|n| matches!(n.kind(), "type_identifier" | "qualified_type")) {
             let target = type_expr(of, b.source, &mut b.own);
             b.refer(ReferenceKind::Instantiate, target, name_node(of));
@@ -632,7 +642,7 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             return;
         }
     }
-    let count = children(node.child_by_field_name("arguments")).len();
+    let count = field!(node, "arguments").map_or(0, |n| n.named_child_count());
     let function = expr(callee, b.source, &mut b.own, 0);
     let target = b.own.expr(Expr::Call(function, u8::try_from(count).unwrap_or(u8::MAX)));
     b.refer(ReferenceKind::Call, target, name_node(named));
@@ -644,7 +654,7 @@ fn inner(mut node: Node<'_>) -> Node<'_> {
     loop {
         let next = match node.kind() {
             "parenthesized_expression" => node.named_child(0),
-            "unary_expression" => node.child_by_field_name("operand"),
+            "unary_expression" => field!(node, "operand"),
             _ => None,
         };
         match next {
@@ -666,7 +676,7 @@ fn element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&str>) -> 
     let Some(literal) = literal else { return Step::Skip };
     match literal.parent().filter(|p| p.kind() == "composite_literal") {
         Some(whole)
-            if whole.child_by_field_name("type").is_some_and(|of| {
+            if field!(whole, "type").is_some_and(|of| {
                 matches!(
                     of.kind(),
                     "map_type" | "slice_type" | "array_type" | "implicit_length_array_type"
@@ -684,248 +694,5 @@ fn element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&str>) -> 
             }
             Step::Skip
         }
-    }
-}
-
-/// What a literal's body makes: its type may be left to the literal around it.
-fn literal_of<'t>(body: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
-    let Some(parent) = body.parent().filter(|_| depth < MAX_SHAPE) else { return 0 };
-    match parent.kind() {
-        "composite_literal" => expr(parent, source, pool, depth),
-        "literal_element" => {
-            let Some(mut around) = parent.parent() else { return 0 };
-            if around.kind() == "keyed_element" {
-                let Some(up) = around.parent() else { return 0 };
-                around = up;
-            }
-            match literal_of(around, source, pool, depth + 1) {
-                0 => 0,
-                of => pool.expr(Expr::Index(of)),
-            }
-        }
-        _ => 0,
-    }
-}
-
-/// The shape of an expression.
-fn expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
-    if depth > MAX_SHAPE {
-        return 0;
-    }
-    let child = |name: &str| node.child_by_field_name(name);
-    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    match node.kind() {
-        "identifier" => pool.named_expr(text(node)),
-        "selector_expression" => {
-            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
-            let name = pool.name(child("field").map_or("", text));
-            pool.expr(Expr::Member(of, name))
-        }
-        "parenthesized_expression" => {
-            node.named_child(0).map_or(0, |n| expr(n, source, pool, depth + 1))
-        }
-        "unary_expression" => {
-            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
-            match child("operator").map_or("", text) {
-                "&" | "*" => of,
-                "<-" if of != 0 => pool.expr(Expr::Await(of)),
-                _ => 0,
-            }
-        }
-        "call_expression" => {
-            let Some(callee) = child("function") else { return 0 };
-            let arguments = children(child("arguments"));
-            if callee.kind() == "identifier" {
-                match (text(callee), arguments.first()) {
-                    ("new" | "make", Some(first)) => {
-                        let ty = type_argument(*first, source, pool, depth + 1);
-                        return pool.expr(Expr::OfType(ty));
-                    }
-                    ("append" | "min" | "max", Some(first)) => {
-                        return expr(*first, source, pool, depth + 1);
-                    }
-                    _ => {}
-                }
-            }
-            let of = expr(callee, source, pool, depth + 1);
-            let count = u8::try_from(arguments.len()).unwrap_or(u8::MAX);
-            if of == 0 { 0 } else { pool.expr(Expr::Call(of, count)) }
-        }
-        "type_conversion_expression" => {
-            let Some(of) = child("type") else { return 0 };
-            match of.kind() {
-                "generic_type" => {
-                    let of = type_expr(bare_type(of), source, pool);
-                    pool.expr(Expr::Call(of, 1))
-                }
-                _ => {
-                    let ty = ty(of, source, pool, depth + 1);
-                    pool.expr(Expr::OfType(ty))
-                }
-            }
-        }
-        "type_assertion_expression" | "composite_literal" => {
-            let ty = child("type").map_or(0, |n| ty(n, source, pool, depth + 1));
-            if ty == 0 { 0 } else { pool.expr(Expr::OfType(ty)) }
-        }
-        "index_expression" => {
-            let of = child("operand").map_or(0, |n| expr(n, source, pool, depth + 1));
-            if of == 0 { 0 } else { pool.expr(Expr::Index(of)) }
-        }
-        "type_instantiation_expression" => {
-            let of = node.named_child(0).map_or(0, |n| type_expr(bare_type(n), source, pool));
-            if of == 0 { 0 } else { pool.expr(Expr::Index(of)) }
-        }
-        "slice_expression" => child("operand").map_or(0, |n| expr(n, source, pool, depth + 1)),
-        "func_literal" => {
-            let result = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
-            let gives = pool.expr(Expr::OfType(result));
-            pool.expr(Expr::Lambda(gives))
-        }
-        "binary_expression" => {
-            let operator = child("operator").map_or("", text);
-            match operator {
-                "==" | "!=" | "<" | "<=" | ">" | ">=" | "&&" | "||" => pool.value_of(&["bool"]),
-                "<<" | ">>" => child("left").map_or(0, |n| expr(n, source, pool, depth + 1)),
-                _ => {
-                    // Both have one type; a constant takes the other's.
-                    let is_literal = |n: &Node<'_>| n.kind().ends_with("_literal");
-                    let operand =
-                        child("left").filter(|n| !is_literal(n)).or_else(|| child("right"));
-                    operand.map_or(0, |n| expr(n, source, pool, depth + 1))
-                }
-            }
-        }
-        "interpreted_string_literal" | "raw_string_literal" => pool.value_of(&["string"]),
-        "int_literal" => pool.value_of(&["int"]),
-        "float_literal" => pool.value_of(&["float64"]),
-        "rune_literal" => pool.value_of(&["rune"]),
-        "true" | "false" => pool.value_of(&["bool"]),
-        // A literal's element.
-        "literal_element" => node.named_child(0).map_or(0, |n| expr(n, source, pool, depth + 1)),
-        _ => 0,
-    }
-}
-
-/// The first argument of `new` and `make`, which the grammar may take for an expression.
-fn type_argument<'t>(
-    node: Node<'t>,
-    source: &'t str,
-    pool: &mut Interner<'t>,
-    depth: u8,
-) -> TypeId {
-    match node.kind() {
-        "identifier" | "selector_expression" | "call_expression" => {
-            let of = expr(node, source, pool, depth);
-            pool.ty(Type::Of(of))
-        }
-        _ => ty(node, source, pool, depth),
-    }
-}
-
-/// The name or path of a type as an expression.
-fn type_expr<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>) -> ExprId {
-    named_of(node, source, pool)
-}
-
-fn named_of<'t>(node: Node<'_>, source: &'t str, pool: &mut Interner<'t>) -> ExprId {
-    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    if node.kind() != "qualified_type" {
-        return pool.named_expr(text(node));
-    }
-    let package = node.child_by_field_name("package").map_or("", text);
-    let of = pool.named_expr(package);
-    let name = pool.name(node.child_by_field_name("name").map_or("", text));
-    pool.expr(Expr::Member(of, name))
-}
-
-/// What a function gives: one type, or several at once.
-fn result_type<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
-    if node.kind() != "parameter_list" {
-        return ty(node, source, pool, depth);
-    }
-    let mut all = Vec::new();
-    for parameter in children(Some(node)) {
-        let of = parameter.child_by_field_name("type");
-        let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
-        let count = fields(parameter, "name").len().max(1);
-        all.extend(std::iter::repeat_n(of, count));
-    }
-    match all[..] {
-        [] => 0,
-        [one] => one,
-        _ => pool.ty(Type::Tuple(all)),
-    }
-}
-
-/// The shape of a type.
-fn ty<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> TypeId {
-    if depth > MAX_SHAPE {
-        return 0;
-    }
-    let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    let child = |name: &str| node.child_by_field_name(name);
-    match node.kind() {
-        "type_identifier" | "identifier" => {
-            let name = pool.name(text(node));
-            pool.ty(Type::Named(vec![name], Vec::new()))
-        }
-        "qualified_type" => {
-            let package = pool.name(child("package").map_or("", text));
-            let name = pool.name(child("name").map_or("", text));
-            pool.ty(Type::Named(vec![package, name], Vec::new()))
-        }
-        "generic_type" => {
-            let Some(of) = child("type") else { return 0 };
-            let mut path = Vec::new();
-            if let Some(package) = of.child_by_field_name("package") {
-                path.push(pool.name(text(package)));
-            }
-            path.push(pool.name(text(name_node(of))));
-            let arguments = children(child("type_arguments"));
-            let arguments = arguments.into_iter().map(|n| ty(n, source, pool, depth + 1)).collect();
-            pool.ty(Type::Named(path, arguments))
-        }
-        "pointer_type" => {
-            let of = node.named_child(0).map_or(0, |n| ty(n, source, pool, depth + 1));
-            pool.ty(Type::Reference(of))
-        }
-        "parenthesized_type" | "type_elem" | "type_constraint" => match children(Some(node))[..] {
-            [one] => ty(one, source, pool, depth + 1),
-            _ => 0,
-        },
-        "slice_type" | "array_type" | "implicit_length_array_type" => {
-            let of = child("element").map_or(0, |n| ty(n, source, pool, depth + 1));
-            pool.ty(Type::Array(of))
-        }
-        "map_type" => {
-            let key = child("key").map_or(0, |n| ty(n, source, pool, depth + 1));
-            let value = child("value").map_or(0, |n| ty(n, source, pool, depth + 1));
-            let name = pool.name("map");
-            pool.ty(Type::Named(vec![name], vec![key, value]))
-        }
-        "channel_type" => {
-            let of = child("value").map_or(0, |n| ty(n, source, pool, depth + 1));
-            let name = pool.name("chan");
-            pool.ty(Type::Named(vec![name], vec![of]))
-        }
-        "function_type" => {
-            let of = child("result").map_or(0, |n| result_type(n, source, pool, depth + 1));
-            pool.ty(Type::Function(of))
-        }
-        "struct_type" => {
-            let mut all = Vec::new();
-            for field in children(node.named_child(0)) {
-                let of = field.child_by_field_name("type");
-                let of = of.map_or(0, |n| ty(n, source, pool, depth + 1));
-                let names = fields(field, "name");
-                if names.is_empty() && field.kind() == "field_declaration" {
-                    all.push((0, of));
-                }
-                all.extend(names.into_iter().map(|name| (pool.name(text(name)), of)));
-            }
-            pool.ty(Type::Struct(all))
-        }
-        _ => 0,
     }
 }

@@ -26,8 +26,10 @@ mod ecma_lift;
 mod ecma_module;
 mod ecma_shape;
 mod golang;
+mod golang_shape;
 mod java;
 mod java_shape;
+
 mod pool;
 mod python;
 mod python_bind;

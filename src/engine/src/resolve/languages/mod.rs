@@ -4,6 +4,7 @@ mod ecma;
 mod ecma_files;
 mod ecma_std;
 mod golang;
+mod golang_satisfy;
 mod golang_universe;
 mod java;
 mod java_calls;

@@ -1,6 +1,6 @@
 //! Crates and modules of Rust: which file they are, and what paths lead to.
 
-use onyx_protocol::code::{Pool, Within};
+use onyx_protocol::code::{ManifestKind, Pool, Within};
 use onyx_protocol::facts::NodeKind;
 
 use super::rust::{CRATE, FAMILY, MACRO};
@@ -68,10 +68,49 @@ pub(super) fn head(context: &Context<'_>, slot: u32, within: Within, name: &str)
             }
         }
     }
-    if found.is_empty() && context.special(FAMILY, CRATE, name).is_empty() {
+    if found.is_empty() && crates(context, slot, name).is_empty() {
         found = context.find_in_module(slot, within, name, Space::Type);
     }
     if found.is_empty() { outer(context, slot, within, name, Space::Type) } else { found }
+}
+
+/// The roots of the crates of a name: those whose manifests say so, else those whose directories do.
+fn crates(context: &Context<'_>, slot: u32, name: &str) -> Vec<u32> {
+    let own = context.file(slot).map_or("", |file| file.directory());
+    let manifest = context.manifest_above(own, &["Cargo.toml"]);
+    let manifest = manifest.and_then(|manifest| context.manifest(manifest));
+    let renamed = manifest.and_then(|manifest| {
+        let alias = manifest.aliases.iter().find(|alias| alias.name.replace('-', "_") == name)?;
+        Some(alias.targets.first()?.replace('-', "_"))
+    });
+    let name = renamed.as_deref().unwrap_or(name);
+    let root = |slot: u32| {
+        let manifest = context.manifest(slot)?;
+        // A library with a name of its own does not have the package's.
+        if !manifest.library.is_empty() && manifest.library != name && renamed.is_none() {
+            return None;
+        }
+        let path = manifest.entries.first().map_or("src/lib.rs", String::as_str);
+        context.path(&join(context.file(slot)?.directory(), path))
+    };
+    let named = context.packages(ManifestKind::Cargo, name);
+    let named: Vec<u32> = named.into_iter().filter_map(root).collect();
+    match named.is_empty() {
+        true => {
+            let all = context.special(FAMILY, CRATE, name).into_iter().map(|one| one.slot);
+            all.filter(|&root| !has_manifest(context, root)).collect()
+        }
+        false => named,
+    }
+}
+
+/// Whether the manifest of a crate's root says what it is called.
+fn has_manifest(context: &Context<'_>, root: u32) -> bool {
+    let path = context.file(root).map_or("", |file| file.path.as_str());
+    let Some(directory) = path.strip_suffix("src/lib.rs") else { return false };
+    let manifest = context.path(&format!("{directory}Cargo.toml"));
+    let manifest = manifest.and_then(|manifest| context.manifest(manifest));
+    manifest.is_some_and(|manifest| !manifest.name.is_empty())
 }
 
 /// What no module declares: keywords, crates, the prelude.
@@ -94,9 +133,9 @@ pub(super) fn outer(
         _ => {}
     }
     if space != Space::Value && !name.starts_with(char::is_uppercase) {
-        let crates = context.special(FAMILY, CRATE, name);
+        let crates = crates(context, slot, name);
         if let [one] = crates[..] {
-            return module_found(Some(file_module(one.slot)));
+            return module_found(Some(file_module(one)));
         }
         if crates.is_empty() || !rust_std::is_prelude(name) {
             return vec![Found::new(Entity::Outside(name.into()), Strategy::Import)];
@@ -114,9 +153,8 @@ pub(super) fn walk(context: &Context<'_>, slot: u32, within: Within, path: &[&st
     let (first, rest) = match (*first, rest.split_first()) {
         // `::name`
         ("", Some((name, rest))) => {
-            let crates = context.special(FAMILY, CRATE, name);
-            let found = match crates[..] {
-                [one] => Ty::Module(file_module(one.slot)),
+            let found = match crates(context, slot, name)[..] {
+                [one] => Ty::Module(file_module(one)),
                 _ => Ty::outside(name),
             };
             (found, rest)
