@@ -55,7 +55,10 @@ fn common_js() {
             "make.js",
             "exports = module.exports = make;\nfunction make() {\n  return { go() {}, stop: stop };\n}\nexports.sub = function sub() { make().stop(); }; //-> make, stop\nfunction stop() {}\n",
         ),
-        ("all.js", "module.exports = { x() {}, y: function () {}, z, ...require('./lib') };\nfunction z() {}\n"),
+        (
+            "all.js",
+            "module.exports = { x() {}, y: function () {}, z, ...require('./lib') };\nfunction z() {}\n",
+        ),
         (
             "all_use.js",
             "const all = require('./all');\nall.x(); //-> all.js:x\nall.y(); //-> all.js:y\nall.z(); //-> all.js:z\nall.a(); //-> lib.js:a\n",
@@ -67,7 +70,7 @@ fn common_js() {
 fn prototypes_and_inheritance_by_call() {
     check(&[(
         "a.js",
-        "var util = require('util');\nfunction Base() {}\nBase.prototype = {\n  first: function () { this.second(); }, //-> second\n  second() {},\n};\nfunction Sub() { Base.call(this); } //-> Base\nutil.inherits(Sub, Base); //->\nSub.prototype.third = function () {\n  this.first(); //-> first\n  Base.prototype.second.call(this); //-> second\n};\nSub.make = function () { return new Sub(); }; //-> Sub\nSub.make().third(); //-> Sub.make, Sub.prototype.third\nvar app = {};\napp.use = function () { this.handle(); }; //-> app.dispatch\napp.handle = app.dispatch = function () {};\napp.dispatch(); //-> app.dispatch\napp.toString(); //->\n",
+        "var util = require('util');\nfunction Base() {}\nBase.prototype = {\n  first: function () { this.second(); }, //-> second\n  second() {},\n};\nfunction Sub() { Base.call(this); } //-> Base\nutil.inherits(Sub, Base); //->\nSub.prototype.third = function () {\n  this.first(); //-> first\n  Base.prototype.second.call(this); //-> second\n};\nSub.make = function () { return new Sub(); }; //-> Sub\nSub.make().third(); //-> Sub.make, Sub.prototype.third\nvar app = {};\napp.use = function () { this.handle(); }; //-> app.dispatch\napp.handle = app.dispatch = function () {};\napp.dispatch(); //-> app.dispatch\napp.toString(); //->\nfunction Made() {\n  const inner = new Sub(); //-> Sub\n  Object.defineProperties(this, { inner: { value: inner } }); //->\n  Object.defineProperty(this, 'other', { value: new Base() }); //-> Base\n}\nMade.prototype.go = function () {\n  this.inner.third(); //-> Sub.prototype.third\n  this.other.first(); //-> first\n};\n",
     )]);
 }
 
@@ -163,7 +166,10 @@ fn methods_of_the_language_stay_outside() {
         "export class Mine { get() {} map() {} then() {} push() {} forEach() {} toString() {} call() {} }\nexport function get() {}\nfunction f(a: number[], m: Map<string, Mine>, p: Promise<Mine>, s: string, x: any, y) {\n  a.map(String); a.push(1); a.forEach(console.log);\n  m.get('x'); m.forEach(() => {});\n  p.then(() => {});\n  s.toString(); [].map(f); ({}).toString();\n  x.get(); y.push(); y.map(); window.get();\n  JSON.parse(s); new Map().get(1); Object.keys(a).map(x);\n}\n",
     )]);
     assert_eq!(tree.edges("calls"), Vec::<String>::new());
-    assert_eq!(tree.unresolved("a.ts", 8, "calls"), ["dynamic", "dynamic", "dynamic", "builtin window.get"]);
+    assert_eq!(
+        tree.unresolved("a.ts", 8, "calls"),
+        ["dynamic", "dynamic", "dynamic", "builtin window.get"]
+    );
 }
 
 #[test]
@@ -198,7 +204,10 @@ fn aliases_of_configurations_and_names_of_packages() {
             "{ // comments are allowed\n  \"extends\": \"../../tsconfig.base\",\n  \"compilerOptions\": { \"baseUrl\": \".\", \"paths\": { \"@/*\": [\"src/*\"], }, },\n}\n",
         ),
         ("tsconfig.base.json", "{}\n"),
-        ("packages/app/package.json", "{ \"name\": \"@org/app\", \"imports\": { \"#inner\": \"./src/inner.ts\" } }\n"),
+        (
+            "packages/app/package.json",
+            "{ \"name\": \"@org/app\", \"imports\": { \"#inner\": \"./src/inner.ts\" } }\n",
+        ),
         (
             "packages/core/package.json",
             "{ \"name\": \"@org/core\", \"main\": \"./dist/index.js\", \"exports\": { \".\": { \"import\": \"./dist/esm/index.js\" }, \"./made/*\": \"./dist/*.js\" } }\n",

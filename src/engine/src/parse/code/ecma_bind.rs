@@ -49,7 +49,13 @@ fn places<'t>(pattern: Node<'t>) -> Vec<(u8, Node<'t>)> {
 }
 
 /// Binds the names of a pattern in the present scope.
-pub(super) fn bind<'t>(b: &mut Builder<'_, 't>, pattern: Node<'t>, value: ExprId, ty: TypeId, depth: u8) {
+pub(super) fn bind<'t>(
+    b: &mut Builder<'_, 't>,
+    pattern: Node<'t>,
+    value: ExprId,
+    ty: TypeId,
+    depth: u8,
+) {
     if depth > 12 {
         return;
     }
@@ -151,4 +157,3 @@ pub(super) fn share<'t>(
         _ => {}
     }
 }
-

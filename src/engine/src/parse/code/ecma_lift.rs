@@ -13,7 +13,8 @@ pub(super) fn found(b: &Builder<'_, '_>, name: NameId) -> Option<u32> {
     let mut best: Option<(u32, usize)> = None;
     for (index, binding) in all.filter(|(_, binding)| binding.name == name) {
         // The innermost scope holds.
-        if best.is_none_or(|(scope, _)| binding.scope > scope) && b.is_inside(b.scope, binding.scope)
+        if best.is_none_or(|(scope, _)| binding.scope > scope)
+            && b.is_inside(b.scope, binding.scope)
         {
             best = Some((binding.scope, index));
         }

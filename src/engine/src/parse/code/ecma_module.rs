@@ -144,13 +144,8 @@ pub(super) fn exported_whole<'t>(b: &mut Builder<'_, 't>, number: Option<u32>, r
 
 /// One name of an import clause, or several.
 fn imported<'t>(b: &mut Builder<'_, 't>, part: Node<'t>, module: &'t str) {
-    let import = |local, name, flags| ImportText {
-        local,
-        module: module.into(),
-        name,
-        level: 0,
-        flags,
-    };
+    let import =
+        |local, name, flags| ImportText { local, module: module.into(), name, level: 0, flags };
     match part.kind() {
         "identifier" => {
             let local = b.text(part);

@@ -210,12 +210,7 @@ pub(super) fn expr<'t>(
 }
 
 /// The type that `new` makes a value of.
-fn made<'t>(
-    node: Node<'t>,
-    source: Source<'_, 't>,
-    pool: &mut Interner<'t>,
-    depth: u8,
-) -> TypeId {
+fn made<'t>(node: Node<'t>, source: Source<'_, 't>, pool: &mut Interner<'t>, depth: u8) -> TypeId {
     let Some(of) = node.child_by_field_name("constructor").map(bare) else { return 0 };
     match path(of, source, pool) {
         Some(path) => {
@@ -328,7 +323,10 @@ pub(super) fn ty<'t>(
         | "constraint" | "default_type" | "rest_type" => {
             return inner(node.named_child(0), pool);
         }
-        "type_identifier" | "identifier" | "nested_type_identifier" | "nested_identifier"
+        "type_identifier"
+        | "identifier"
+        | "nested_type_identifier"
+        | "nested_identifier"
         | "member_expression" => match path(node, source, pool) {
             Some(path) => Type::Named(path, Vec::new()),
             None => return 0,

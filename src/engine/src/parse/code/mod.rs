@@ -9,7 +9,9 @@
 
 mod builder;
 mod ecma;
+mod ecma_assignment;
 mod ecma_bind;
+mod ecma_declaration;
 mod ecma_lift;
 mod ecma_module;
 mod ecma_shape;

@@ -19,9 +19,8 @@ const BUILT: [&str; 8] = ["dist", "lib", "build", "out", "es", "esm", "cjs", "ty
 /// The module of a specifier: a file of the project, something outside, or None.
 pub(super) fn module_found(context: &Context<'_>, slot: u32, written: &str) -> Option<Entity> {
     let file = context.file(slot)?;
-    let is_relative = matches!(written, "." | "..")
-        || written.starts_with("./")
-        || written.starts_with("../");
+    let is_relative =
+        matches!(written, "." | "..") || written.starts_with("./") || written.starts_with("../");
     let found = match is_relative {
         true => file_of(context, slot, &joined(file.directory(), written)?),
         false => named(context, slot, file.directory(), written),
