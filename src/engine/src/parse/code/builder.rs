@@ -128,9 +128,8 @@ impl<'d, 't> Builder<'d, 't> {
     /// All definitions whose node this is.
     pub fn definitions_at(&self, node: Node<'_>) -> Vec<u32> {
         let Some(first) = self.definition(node) else { return Vec::new() };
-        let same = |number: &u32| {
-            self.nodes.get(*number as usize).is_some_and(|n| n.id() == node.id())
-        };
+        let same =
+            |number: &u32| self.nodes.get(*number as usize).is_some_and(|n| n.id() == node.id());
         (first..first.saturating_add(64)).filter(same).collect()
     }
 

@@ -37,7 +37,7 @@ pub(super) fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Optio
     let number = b.definition(node);
     let is_member = b.scopes[b.scope as usize].kind == ScopeKind::Type;
     let mut bits = 0;
-    for index in 0..u32::try_from(node.child_count()).unwrap_or(0) {
+    for index in 0..node.child_count() {
         let Some(child) = node.child(index) else { break };
         bits |= match child.kind() {
             "async" => flags::ASYNC,
@@ -404,7 +404,7 @@ pub(super) fn field<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let Some(number) = b.definition(node) else { return };
     let value = node.child_by_field_name("value");
     let mut bits = 0;
-    for index in 0..u32::try_from(node.child_count()).unwrap_or(0) {
+    for index in 0..node.child_count() {
         match node.child(index).map(|n| n.kind()) {
             Some("static") => bits |= flags::STATIC,
             Some("property_identifier" | "=" | ":") | None => break,
