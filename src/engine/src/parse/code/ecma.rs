@@ -12,7 +12,7 @@ use super::ecma_bind::{bind, share};
 use super::ecma_declaration::{class, declare, function, heritage, type_declaration};
 use super::ecma_lift::lift;
 use super::ecma_module::{export, give, import, require};
-use super::ecma_shape::{self as shape, Source, bare, count, required};
+use super::ecma_shape::{self as shape, Source, bare, count, required_by};
 use super::{Builder, Extractor, Step};
 
 /// Most values kept of one function's returns.
@@ -221,8 +221,12 @@ pub(super) fn is_top(b: &Builder<'_, '_>) -> bool {
 
 /// The node whose position a reference to `node` has: its last name.
 pub(super) fn name_node(node: Node<'_>) -> Node<'_> {
-    let name = node.child_by_field_name("property");
-    name.or_else(|| node.child_by_field_name("name")).unwrap_or(node)
+    let name = match node.kind() {
+        "member_expression" | "nested_identifier" => node.child_by_field_name("property"),
+        "identifier" | "type_identifier" => None,
+        _ => node.child_by_field_name("name"),
+    };
+    name.unwrap_or(node)
 }
 
 pub(super) fn type_name<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, kind: ReferenceKind) {
@@ -367,7 +371,7 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         return;
     }
     let Some(callee) = node.child_by_field_name("function").map(bare) else { return };
-    if let Some(module) = required(node, b.source) {
+    if let Some(module) = required_by(node, callee, b.source) {
         let flags = flags::MODULE | flags::DYNAMIC;
         b.import(ImportText { module: module.into(), flags, ..ImportText::default() }, node);
         b.done = callee.id();
@@ -383,7 +387,7 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     if callee.kind() != "call_expression" {
         b.done = callee.id();
     }
-    if b.scope != 0 && callee.kind() == "member_expression" {
+    if b.scope != 0 && b.text(callee).starts_with("Object.define") {
         properties_by_call(b, node, callee);
     }
     if b.scope == 0 && callee.kind() != "call_expression" {

@@ -8,6 +8,8 @@ use super::{Interner, MAX_SHAPE};
 
 /// Most members kept of one object.
 const MAX_MEMBERS: usize = 256;
+/// Deepest shape that is remembered; deeper ones may have been cut off.
+const MAX_KEPT: u8 = 10;
 
 /// What shapes are made from.
 #[derive(Clone, Copy)]
@@ -25,7 +27,11 @@ impl<'t> Source<'_, 't> {
 
 /// The name of the module in `require("x")` and `import("x")`.
 pub(super) fn required<'t>(call: Node<'t>, text: &'t str) -> Option<&'t str> {
-    let callee = call.child_by_field_name("function")?;
+    required_by(call, call.child_by_field_name("function")?, text)
+}
+
+/// The same where the callee is known.
+pub(super) fn required_by<'t>(call: Node<'t>, callee: Node<'t>, text: &'t str) -> Option<&'t str> {
     let is_import = match callee.kind() {
         "import" => true,
         "identifier" => text.get(callee.byte_range()) == Some("require"),
@@ -73,8 +79,27 @@ pub(super) fn bare(mut node: Node<'_>) -> Node<'_> {
     node
 }
 
-/// The shape of an expression.
+/// The shape of an expression. What calls and members are is remembered: the parts of a chain are
+/// asked for again one by one.
 pub(super) fn expr<'t>(
+    node: Node<'t>,
+    source: Source<'_, 't>,
+    pool: &mut Interner<'t>,
+    depth: u8,
+) -> ExprId {
+    let is_kept =
+        depth < MAX_KEPT && matches!(node.kind(), "call_expression" | "member_expression");
+    if is_kept && let Some(&id) = pool.kept.get(&node.id()) {
+        return id;
+    }
+    let id = made_expr(node, source, pool, depth);
+    if is_kept {
+        pool.kept.insert(node.id(), id);
+    }
+    id
+}
+
+fn made_expr<'t>(
     node: Node<'t>,
     source: Source<'_, 't>,
     pool: &mut Interner<'t>,
@@ -97,10 +122,10 @@ pub(super) fn expr<'t>(
             Expr::Member(object, pool.name(name))
         }
         "call_expression" => {
-            if let Some(module) = required(node, source.text) {
+            let callee = node.child_by_field_name("function").map(bare);
+            if let Some(module) = callee.and_then(|callee| required_by(node, callee, source.text)) {
                 return pool.named_expr(format!("require:{module}"));
             }
-            let callee = node.child_by_field_name("function").map(bare);
             if let Some(callee) = callee.filter(|n| n.kind() == "member_expression")
                 && callee.child_by_field_name("property").is_some_and(|n| source.of(n) == "bind")
             {
