@@ -12,7 +12,7 @@ use super::ecma_bind::{bind, share};
 use super::ecma_declaration::{class, declare, function, heritage, type_declaration};
 use super::ecma_lift::lift;
 use super::ecma_module::{export, give, import, require};
-use super::ecma_shape::{self as shape, Source, bare, count, required_by};
+use super::ecma_shape::{self as shape, Source, bare, count, last, required_by};
 use super::{Builder, Extractor, Step};
 
 /// Most values kept of one function's returns.
@@ -222,7 +222,7 @@ pub(super) fn is_top(b: &Builder<'_, '_>) -> bool {
 /// The node whose position a reference to `node` has: its last name.
 pub(super) fn name_node(node: Node<'_>) -> Node<'_> {
     let name = match node.kind() {
-        "member_expression" | "nested_identifier" => node.child_by_field_name("property"),
+        "member_expression" | "nested_identifier" => last(node),
         "identifier" | "type_identifier" => None,
         _ => node.child_by_field_name("name"),
     };
@@ -370,7 +370,7 @@ fn call<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     if b.done == node.id() {
         return;
     }
-    let Some(callee) = node.child_by_field_name("function").map(bare) else { return };
+    let Some(callee) = node.child(0).map(bare) else { return };
     if let Some(module) = required_by(node, callee, b.source) {
         let flags = flags::MODULE | flags::DYNAMIC;
         b.import(ImportText { module: module.into(), flags, ..ImportText::default() }, node);
