@@ -134,6 +134,80 @@ fn edited(known: &Known, random: &mut Random) -> String {
     }
 }
 
+/// Files, and what resolving them gave.
+#[derive(Default)]
+struct Tree {
+    files: BTreeMap<String, Known>,
+    workspace: Workspace,
+    results: BTreeMap<String, (Vec<String>, Vec<u64>)>,
+    next: u32,
+    /// Files resolved.
+    count: usize,
+}
+
+impl Tree {
+    /// Files at these paths get these sources, or go; resolves what has to be again.
+    fn change(&mut self, changes: Vec<(String, Option<String>)>) {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let mut plan = Vec::new();
+        for (path, source) in changes {
+            let old = self.files.remove(&path);
+            if let Some(old) = &old {
+                before.push(input(old.id, &old.file));
+                self.workspace.remove(old.id);
+                self.results.remove(&path);
+            }
+            if let Some(source) = source {
+                self.next += 1;
+                let id = old.map_or(self.next, |old| old.id);
+                let new = known(id, &path, source);
+                after.push(input(new.id, &new.file));
+                self.files.insert(path.clone(), new);
+                plan.push(path);
+            }
+        }
+        for file in &after {
+            self.workspace.add(file).unwrap();
+        }
+        let keys: HashSet<u64> =
+            Workspace::changed_keys(&before, &after).unwrap().into_iter().collect();
+        let is_stale = |seen: &[u64]| seen.iter().any(|key| keys.contains(key));
+        let stale = self.results.iter().filter(|(_, (_, seen))| is_stale(seen));
+        plan.extend(stale.map(|(path, _)| path.clone()));
+        plan.sort();
+        plan.dedup();
+        self.count += plan.len();
+        for path in plan {
+            let result = resolve(&self.workspace, &self.files, &path);
+            self.results.insert(path, result);
+        }
+    }
+
+    /// Compares with resolving everything.
+    fn check(&self, what: &str) {
+        let clean = whole(&self.files);
+        for path in self.files.keys() {
+            let (expected, _) = resolve(&clean, &self.files, path);
+            let found = &self.results[path].0;
+            if *found == expected {
+                continue;
+            }
+            let more = expected.iter().filter(|line| !found.contains(line));
+            let less = found.iter().filter(|line| !expected.contains(line));
+            let lines: Vec<String> = more
+                .map(|line| format!("+ {line}"))
+                .chain(less.map(|line| format!("- {line}")))
+                .take(6)
+                .collect();
+            panic!("{what}: {path} differs: {lines:#?}");
+        }
+    }
+}
+
+fn edits(otherwise: usize) -> usize {
+    env::var("ONYX_EDITS").ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
+}
+
 #[test]
 fn incremental_is_clean() {
     let mut sources = Vec::new();
@@ -146,110 +220,133 @@ fn incremental_is_clean() {
             }
         }
     }
-    let edits = env::var("ONYX_EDITS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
-    let mut files: BTreeMap<String, Known> = BTreeMap::new();
-    for (id, (path, source)) in (0..).zip(sources) {
-        // Generated and broken files have no facts.
-        if !is_parsed(&path, &source) {
-            continue;
-        }
-        files.insert(path.clone(), known(id, &path, source));
-    }
-    assert!(files.len() > 20);
-    let mut next = files.values().map(|known| known.id).max().unwrap() + 1;
-    let mut workspace = whole(&files);
-    let mut results: BTreeMap<String, (Vec<String>, Vec<u64>)> = BTreeMap::new();
-    for path in files.keys() {
-        results.insert(path.clone(), resolve(&workspace, &files, path));
-    }
+    // Generated and broken files have no facts.
+    sources.retain(|(path, source)| is_parsed(path, source));
+    assert!(sources.len() > 20);
+    let mut tree = Tree::default();
+    tree.change(sources.into_iter().map(|(path, source)| (path, Some(source))).collect());
+    tree.count = 0;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut removed: Vec<(String, String)> = Vec::new();
-    let mut again = 0;
+    let edits = edits(60);
     for round in 0..edits {
-        let paths: Vec<String> = files.keys().cloned().collect();
+        let paths: Vec<String> = tree.files.keys().cloned().collect();
         let path = paths[random.below(paths.len())].clone();
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        let mut changed = Vec::new();
-        match random.below(8) {
+        let source = tree.files[&path].source.clone();
+        let changes = match random.below(8) {
             0 => {
-                let gone = files.remove(&path).unwrap();
-                workspace.remove(gone.id);
-                before.push(input(gone.id, &gone.file));
-                results.remove(&path);
-                removed.push((path, gone.source));
+                removed.push((path.clone(), source));
+                vec![(path, None)]
             }
             1 if !removed.is_empty() => {
                 let (path, source) = removed.swap_remove(random.below(removed.len()));
-                let new = known(next, &path, source);
-                next += 1;
-                after.push(input(new.id, &new.file));
-                changed.push(path.clone());
-                files.insert(path, new);
+                vec![(path, Some(source))]
             }
             2 => {
                 // It moves beside another file.
-                let gone = files.remove(&path).unwrap();
-                workspace.remove(gone.id);
-                results.remove(&path);
-                before.push(input(gone.id, &gone.file));
                 let near = &paths[random.below(paths.len())];
                 let directory = near.rsplit_once('/').map_or("", |(d, _)| d);
-                let name = path.rsplit('/').next().unwrap();
-                let mut target = format!("{directory}/{name}");
-                if files.contains_key(&target) {
-                    target = path.clone();
+                let target = format!("{directory}/{}", path.rsplit('/').next().unwrap());
+                if tree.files.contains_key(&target) {
+                    continue;
                 }
-                let new = known(next, &target, gone.source);
-                next += 1;
-                after.push(input(new.id, &new.file));
-                changed.push(target.clone());
-                files.insert(target, new);
+                vec![(path, None), (target, Some(source))]
             }
             _ => {
-                let old = &files[&path];
-                let new = known(old.id, &path, edited(old, &mut random));
-                before.push(input(old.id, &old.file));
-                after.push(input(new.id, &new.file));
-                changed.push(path.clone());
-                files.insert(path, new);
+                let source = edited(&tree.files[&path], &mut random);
+                vec![(path, Some(source))]
             }
-        }
-        for file in &after {
-            workspace.add(file).unwrap();
-        }
-        let keys: HashSet<u64> =
-            Workspace::changed_keys(&before, &after).unwrap().into_iter().collect();
-        let stale = results.iter().filter(|(_, (_, seen))| seen.iter().any(|k| keys.contains(k)));
-        let mut plan: Vec<String> = stale.map(|(path, _)| path.clone()).collect();
-        plan.extend(changed);
-        plan.sort();
-        plan.dedup();
-        again += plan.len();
-        for path in plan {
-            let result = resolve(&workspace, &files, &path);
-            results.insert(path, result);
-        }
-        let clean = whole(&files);
-        for path in files.keys() {
-            let (expected, _) = resolve(&clean, &files, path);
-            assert!(
-                results[path].0 == expected,
-                "round {round}: {path} differs: {:?}",
-                expected
-                    .iter()
-                    .filter(|line| !results[path].0.contains(line))
-                    .map(|line| format!("+ {line}"))
-                    .chain(
-                        results[path]
-                            .0
-                            .iter()
-                            .filter(|line| !expected.contains(line))
-                            .map(|l| format!("- {l}"))
-                    )
-                    .take(6)
-                    .collect::<Vec<_>>()
-            );
-        }
+        };
+        tree.change(changes);
+        tree.check(&format!("round {round}"));
     }
-    eprintln!("{edits} edits of {} files: {again} files resolved again", files.len());
+    eprintln!("{edits} edits of {} files: {} resolved again", tree.files.len(), tree.count);
+}
+
+/// Files with the sources they change between. Every kind of key that resolution asks for decides
+/// about an edge here: names and globs of modules, `__all__`, what definitions say, files by path,
+/// modules, packages without `__init__.py`, crates, impl blocks and macros by name.
+const SMALL: &[(&str, &[&str])] = &[
+    (
+        "pkg/__init__.py",
+        &[
+            "from .a import C\nfrom .b import *\n",
+            "from .a import *\n",
+            "from .b import *\nfrom .a import make\n",
+        ],
+    ),
+    (
+        "pkg/a.py",
+        &[
+            "from .b import B\nclass C(B):\n    def m(self):\n        pass\ndef make():\n    return C()\n",
+            "from .b import B\nclass C:\n    def m(self):\n        pass\ndef make():\n    return B()\n",
+            "def make():\n    return 1\n",
+        ],
+    ),
+    (
+        "pkg/b.py",
+        &[
+            "__all__ = ['B']\nclass B:\n    def n(self):\n        pass\ndef make():\n    return B()\n",
+            "class B:\n    def n(self):\n        pass\ndef make():\n    return B()\n",
+            "__all__ = ['make']\nclass B:\n    pass\ndef make():\n    return B()\n",
+        ],
+    ),
+    ("ns/inner/deep.py", &["def f():\n    pass\n", "def g():\n    pass\n"]),
+    ("ns/inner/more.py", &["def f():\n    pass\n"]),
+    (
+        "user.py",
+        &[
+            "import pkg\nimport ns.inner.deep\nfrom pkg import *\nfrom ns import inner\nx = pkg.make()\nx.m()\nx.n()\n             ns.inner.deep.f()\nmake()\nC().m()\nC().n()\nB().n()\n",
+        ],
+    ),
+    (
+        "one/src/lib.rs",
+        &[
+            "pub mod x;\nmod y;\npub use x::*;\n#[macro_export]\nmacro_rules! m { () => {} }\n",
+            "pub mod x;\nmod y;\npub use y::*;\n",
+            "pub mod x;\npub use x::S;\n",
+        ],
+    ),
+    (
+        "one/src/x.rs",
+        &[
+            "pub struct S { pub t: T }\npub struct T;\nimpl T { pub fn go(&self) {} }\npub fn s() -> S { todo!() }\n",
+            "pub struct S { pub t: U }\npub struct U;\nimpl U { pub fn go(&self) {} }\npub fn s() -> U { todo!() }\n",
+        ],
+    ),
+    (
+        "one/src/y.rs",
+        &[
+            "use crate::x::S;\nimpl S { pub fn put(&self) {} }\npub fn s() -> S { todo!() }\n",
+            "use crate::S;\nimpl S { pub fn put(&self) {} pub fn get(&self) -> S { todo!() } }\n",
+            "pub fn s() -> u8 { 1 }\n",
+        ],
+    ),
+    (
+        "two/src/lib.rs",
+        &[
+            "use one::S;\nmod z;\nfn f(s: S) { s.put(); s.get().put(); s.t.go(); one::s().put(); m!(); z::h(); }\n",
+            "use one::*;\nfn f(a: S) { a.put(); a.t.go(); s().get(); s().go(); m!(); }\n",
+        ],
+    ),
+    ("two/src/z.rs", &["pub fn h() {}\n"]),
+    ("two/src/z/mod.rs", &["pub fn h() {}\n"]),
+];
+
+#[test]
+fn every_kind_of_key_is_recorded() {
+    let mut tree = Tree::default();
+    let first = |(path, sources): &(&str, &[&str])| (path.to_string(), Some(sources[0].to_owned()));
+    tree.change(SMALL.iter().map(first).collect());
+    tree.check("at first");
+    let edges: usize = tree.results.values().map(|(lines, _)| lines.len()).sum();
+    assert!(edges > 40, "{edges}");
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for round in 0..edits(600) {
+        let (path, sources) = SMALL[random.below(SMALL.len())];
+        // Most of the time there is a file.
+        let source = sources.get(random.below(3 * sources.len() + 1) / 3).copied();
+        tree.change(vec![(path.to_owned(), source.map(str::to_owned))]);
+        tree.check(&format!("round {round}, {path}"));
+    }
 }

@@ -116,3 +116,25 @@ fn properties_and_generics() {
         "import typing as t\nT = t.TypeVar('T')\nclass Box(t.Generic[T]):\n    @property\n    def item(self) -> 'Item':\n        return Item() #-> Item\nclass Item:\n    def use(self): pass\n    def __call__(self): pass\n    def __enter__(self) -> 'Item':\n        return self\nb = Box()\nb.item.use() #-> Item.use\ni = Item() #-> Item\ni() #-> Item.__call__\nwith Item() as j: #-> Item\n    j.use() #-> Item.use\n",
     )]);
 }
+
+#[test]
+fn the_class_of_a_value() {
+    check(&[(
+        "a.py",
+        "class A:
+    def copy(self):
+        b = self.__class__() #-> A
+        b.fill() #-> A.fill
+        c = type(self)() #-> A
+        c.fill() #-> A.fill
+        type(self).make() #-> A.make
+    def fill(self):
+        pass
+    @classmethod
+    def make(cls):
+        pass
+def f(x):
+    type(x).make() #->
+",
+    )]);
+}

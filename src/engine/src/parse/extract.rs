@@ -17,6 +17,7 @@ use super::recover::tree_of_broken;
 use super::signature::{Parts, signature};
 use super::site::{Site, add, is_code};
 use super::text::bounded;
+use super::unwrap::unwrapped;
 use super::watch::Watch;
 
 /// Longest name, in bytes; of an object's key, for example, that is a sentence.
@@ -71,6 +72,10 @@ pub fn parse_whole(
     };
     let retries = Watch::new(limits.timeout / 4, cancelled);
     let (tree, broken) = tree_of_broken(grammar, source, &watch, &retries)?;
+    let tree = match broken {
+        None if language == Language::Rust => unwrapped(grammar, source, tree, &watch)?,
+        _ => tree,
+    };
     let found = find(grammar, &tree, source, &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;

@@ -27,6 +27,7 @@ mod search_text;
 mod signature;
 mod site;
 mod text;
+mod unwrap;
 mod watch;
 mod words;
 

@@ -65,7 +65,11 @@ impl<'w> Out<'_, 'w> {
                 self.typed(reference, kind, &found);
             }
             ReferenceKind::Read => {
-                let found = self.find(reference, Space::Value);
+                let space = match self.place(reference).pool.expr(reference.target) {
+                    Expr::Member(..) => self.read_space(),
+                    _ => Space::Value,
+                };
+                let found = self.find(reference, space);
                 if found.len() > MAX_TARGETS {
                     return;
                 }
@@ -119,6 +123,10 @@ impl<'w> Out<'_, 'w> {
         });
         let of_interface = self.kind_of(source) == Some(NodeKind::Interface);
         if is_interface && !of_interface { EdgeKind::Implements } else { EdgeKind::Inherits }
+    }
+
+    fn read_space(&self) -> Space {
+        self.context.file(self.context.slot).map_or(Space::Value, |file| file.rules.read_space())
     }
 
     fn find(&self, reference: &Reference, space: Space) -> Vec<Found> {

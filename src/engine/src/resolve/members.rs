@@ -27,6 +27,9 @@ impl<'w> Context<'w> {
                 let Some(file) = self.file(def.slot) else { return Vec::new() };
                 let is_value = matches!(of, Ty::Value(..));
                 let mut found = file.rules.members(self, *def, name, space, is_value);
+                if found.is_empty() && is_value {
+                    return file.rules.behind(self, of, name, space);
+                }
                 for one in &mut found {
                     one.receiver.get_or_insert_with(|| of.clone());
                 }
@@ -50,7 +53,9 @@ impl<'w> Context<'w> {
                 found
             }
             Ty::All(all) => {
-                for ty in all.iter() {
+                // Nobody knows which members those outside have, so they come last, and all of them.
+                let outside = |ty: &&Ty| matches!(ty, Ty::Outside { .. });
+                for ty in all.iter().filter(|ty| !outside(ty)) {
                     let mut found = self.members(ty, name, space);
                     if !found.is_empty() {
                         let is_promise = matches!(ty, Ty::Value(def, _) if self.declared(*def).is_some_and(
@@ -62,7 +67,7 @@ impl<'w> Context<'w> {
                         return found;
                     }
                 }
-                Vec::new()
+                all.iter().filter(outside).flat_map(|ty| self.members(ty, name, space)).collect()
             }
             Ty::Parameter(def, index) => {
                 let bounds = self.bounds(*def, *index);

@@ -5,7 +5,19 @@
 //! for the node's inside and is closed behind it. Expressions and types are turned into shapes by
 //! functions that recurse at most `MAX_SHAPE` deep; the walk itself does not recurse.
 //!
-//! A language is one file here and its line in `extractor`.
+//! A language is one file here, with its line in `extractor`; one that is long has the shapes of its
+//! expressions and types, and what its patterns bind, in files beside it.
+
+/// The child in a field of its parent. The field's number is found once for each place this stands in,
+/// so it must stand in the part of one language.
+macro_rules! field {
+    ($node:expr, $name:literal) => {{
+        static NUMBER: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
+        let node: tree_sitter::Node<'_> = $node;
+        let number = *NUMBER.get_or_init(|| $crate::parse::code::field_number(node, $name));
+        node.child_by_field_id(number)
+    }};
+}
 
 mod builder;
 mod ecma;
@@ -18,8 +30,14 @@ mod ecma_shape;
 mod golang;
 mod pool;
 mod python;
+mod python_bind;
+mod python_import;
+mod python_shape;
 mod rust;
+mod rust_bind;
+mod rust_items;
 mod rust_macro;
+mod rust_shape;
 
 use std::sync::OnceLock;
 
@@ -116,6 +134,7 @@ impl<E: Extractor> ObjectExtractor for E {
             }
             if step == Step::Into && cursor.goto_first_child() {
                 frames.push(frame);
+                builder.around.push(node);
                 continue;
             }
             (builder.scope, builder.within, builder.in_type) =
@@ -124,6 +143,7 @@ impl<E: Extractor> ObjectExtractor for E {
                 if !cursor.goto_parent() {
                     return;
                 }
+                builder.around.pop();
                 if let Some(frame) = frames.pop() {
                     (builder.scope, builder.within, builder.in_type) =
                         (frame.scope, frame.within, frame.in_type);
@@ -131,6 +151,11 @@ impl<E: Extractor> ObjectExtractor for E {
             }
         }
     }
+}
+
+/// The number of a field in the grammar a node is of; one that no field has when there is none.
+fn field_number(node: Node<'_>, name: &str) -> u16 {
+    node.language().field_id_for_name(name).map_or(u16::MAX, std::num::NonZeroU16::get)
 }
 
 /// Tags by node kind id of a language's grammar.

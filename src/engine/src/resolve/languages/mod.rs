@@ -9,7 +9,9 @@ mod golang;
 mod golang_universe;
 mod other;
 mod python;
+mod python_std;
 mod rust;
+mod rust_modules;
 mod rust_std;
 
 use onyx_protocol::code::{Declared, Import, Pool, Within};
@@ -94,6 +96,12 @@ pub(super) trait Rules: Sync {
         space
     }
 
+    /// The space a member is looked up in that is not called: where fields and methods may have the
+    /// same name, it is the field.
+    fn read_space(&self) -> Space {
+        Space::Value
+    }
+
     /// Whether locals of blocks hold in the whole function.
     fn hoists(&self) -> bool {
         false
@@ -151,6 +159,11 @@ pub(super) trait Rules: Sync {
         space: Space,
         is_value: bool,
     ) -> Vec<Found>;
+
+    /// Members of a value that its type does not have: of what it dereferences to.
+    fn behind(&self, _context: &Context<'_>, _of: &Ty, _name: &str, _space: Space) -> Vec<Found> {
+        Vec::new()
+    }
 
     /// What `self` is in a method, when the method has one.
     fn receiver(&self, context: &Context<'_>, def: Def) -> Option<Ty>;

@@ -203,7 +203,7 @@ pub(super) fn element(ty: &Ty, index: bool) -> Ty {
     }
 }
 
-fn iterator(of: Ty) -> Ty {
+pub(super) fn iterator(of: Ty) -> Ty {
     Ty::outside_value("Iterator", vec![of])
 }
 
@@ -221,7 +221,7 @@ pub(super) fn result(callee: &Ty) -> Ty {
 }
 
 fn method(of: &Ty, name: &str) -> Ty {
-    let Some((outer, arguments)) = outside(of) else { return Ty::Unknown };
+    let Some((outer, arguments)) = outside(of) else { return derived(of, name) };
     let first = || argument(arguments, 0);
     let second = || argument(arguments, 1);
     match outer {
@@ -326,14 +326,34 @@ fn method(of: &Ty, name: &str) -> Ty {
             }
             _ => Ty::Unknown,
         },
+        "Into" if name == "into" => first(),
+        "TryInto" if name == "try_into" => Ty::outside_value("Result", vec![first(), Ty::Unknown]),
+        "Borrow" | "BorrowMut" if matches!(name, "borrow" | "borrow_mut") => first(),
+        "AsRef" if name == "as_ref" => first(),
+        "AsMut" if name == "as_mut" => first(),
+        "ToOwned" if name == "to_owned" => first(),
         _ if name == "clone" => of.clone(),
         _ => Ty::Unknown,
     }
 }
 
+/// What a call on a value of the project's own type gives, when the type has no such method but a
+/// derived one or one that all types have.
+fn derived(of: &Ty, name: &str) -> Ty {
+    match name {
+        "clone" | "to_owned" | "borrow" | "borrow_mut" => of.clone(),
+        _ => Ty::Unknown,
+    }
+}
+
+/// Whether a method of this name may be there by a derivation or for all types.
+pub(super) fn is_derived(name: &str) -> bool {
+    matches!(name, "clone" | "to_owned" | "borrow" | "borrow_mut")
+}
+
 /// What a method passes to the closure it is given.
 pub(super) fn passed(object: &Ty, method: &str, index: u8) -> Ty {
-    let (Ty::OutsideMember(..) | Ty::Outside { .. }) = object else { return Ty::Unknown };
+    let Ty::Outside { .. } = object else { return Ty::Unknown };
     if let Some(inner) = pointed(object) {
         return passed(&inner, method, index);
     }
