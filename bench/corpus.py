@@ -20,6 +20,13 @@ DJANGO = ("pypi", "Django", "5.1.4", "236e023f021f5ce7dee5779de7b286565fdea5f4ab
 NETWORKX = ("pypi", "networkx", "3.4.2", "df5d4365b724cf81b8c6a7312509d0c22386097011ad1abe274afd5e9d3bbc5f", ["networkx"])
 WERKZEUG = ("pypi", "werkzeug", "3.1.3", "54b78bf3716d19a65be4fceccc0d1d7b89e608834989dfae50ea87564639213e", ["werkzeug"])
 COOKIE = ("crates", "cookie", "0.18.1", "4ddef33a339a91ea89fb53151bd0a4689cfce27055c291dfa69945475d22c747", [""])
+EXPRESS = ("npm", "express", "4.21.2", "fc43a91e7dc7affb53c6ad7123a4f35485ed3c45226ae7a3847b7738e783e008",
+           ["package/lib", "package/index.js", "package/package.json"])
+COMMANDER = ("npm", "commander", "12.1.0", "56affc6ddafe486f94b428ae2823d059cf60d4dae2f33eaaf1b1ec4306f73173", ["package/lib", "package/index.js", "package/package.json"])
+QUERY = ("npm", "@tanstack/query-core", "5.62.7", "e17370413ff9653724661a95ec873edb3ec6de91622d0b8affa158e91885e853",
+         ["package/src"])
+STACK = ("npm", "@react-navigation/stack", "6.4.1", "844b07d77272b5428ec2238d1f62388d9995aeb21e0e1803751d71e0d29ec385",
+         ["package/src"])
 MIXED = [
     DJANGO,
     ("crates", "tokio", "1.54.1", "b52fd3255258d26fac7264ab5a76b53c13367136dc011d3d6ad4f8ed070396a3", [""]),
@@ -51,7 +58,7 @@ GO_GIT = ("debian", "golang-github-go-git-go-git-dev", "5.4.2-3",
 def fetch(package):
     """The directory of a package's source, downloaded when it is not there."""
     registry, name, version, sha256, parts = package
-    target = os.path.join(SOURCES, f"{name}-{version}".replace(":", "_"))
+    target = os.path.join(SOURCES, f"{plain(name)}-{version}".replace(":", "_"))
     if registry == "pypi":
         target += "-wheel"
     if os.path.isdir(target):
@@ -78,6 +85,11 @@ def fetch(package):
     readable(target + ".new")
     os.rename(target + ".new", target)
     return target
+
+
+def plain(name):
+    """A name without the marks of a scope, as npm names its archives."""
+    return name.removeprefix("@").replace("/", "-")
 
 
 def mixed():
@@ -124,7 +136,7 @@ def pypi(name, version):
 
 
 def npm(name, version):
-    path = os.path.join(DOWNLOADS, f"{name}-{version}.tgz")
+    path = os.path.join(DOWNLOADS, f"{plain(name)}-{version}.tgz")
     if not os.path.exists(path):
         run(["npm", "pack", "--silent", "--ignore-scripts", f"{name}@{version}"], f"downloading {name} from npm",
             cwd=DOWNLOADS)

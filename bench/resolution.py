@@ -18,7 +18,8 @@ from report import Report, die, say
 
 EXPECTATIONS = os.path.join(os.environ["ONYX_ROOT"], "bench", "expectations")
 # Packages that only this reads, beside those of the mixed tree.
-READ = [corpus.NETWORKX, corpus.WERKZEUG, corpus.COOKIE, corpus.RAFT, corpus.GO_GIT]
+READ = [corpus.NETWORKX, corpus.WERKZEUG, corpus.COOKIE, corpus.RAFT, corpus.GO_GIT, corpus.EXPRESS, corpus.COMMANDER,
+        corpus.QUERY, corpus.STACK]
 PRECISION, RECALL, STRATEGY = 0.95, 0.80, 0.80
 
 

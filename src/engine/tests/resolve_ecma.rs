@@ -70,7 +70,7 @@ fn common_js() {
 fn prototypes_and_inheritance_by_call() {
     check(&[(
         "a.js",
-        "var util = require('util');\nfunction Base() {}\nBase.prototype = {\n  first: function () { this.second(); }, //-> second\n  second() {},\n};\nfunction Sub() { Base.call(this); } //-> Base\nutil.inherits(Sub, Base); //->\nSub.prototype.third = function () {\n  this.first(); //-> first\n  Base.prototype.second.call(this); //-> second\n};\nSub.make = function () { return new Sub(); }; //-> Sub\nSub.make().third(); //-> Sub.make, Sub.prototype.third\nvar app = {};\napp.use = function () { this.handle(); }; //-> app.dispatch\napp.handle = app.dispatch = function () {};\napp.dispatch(); //-> app.dispatch\napp.toString(); //->\n",
+        "var util = require('util');\nfunction Base() {}\nBase.prototype = {\n  first: function () { this.second(); }, //-> second\n  second() {},\n};\nfunction Sub() { Base.call(this); } //-> Base\nutil.inherits(Sub, Base); //->\nSub.prototype.third = function () {\n  this.first(); //-> first\n  Base.prototype.second.call(this); //-> second\n};\nSub.make = function () { return new Sub(); }; //-> Sub\nSub.make().third(); //-> Sub.make, Sub.prototype.third\nvar app = {};\napp.use = function () { this.handle(); }; //-> app.dispatch\napp.handle = app.dispatch = function () {};\napp.dispatch(); //-> app.dispatch\napp.toString(); //->\nfunction Made() {\n  const inner = new Sub(); //-> Sub\n  Object.defineProperties(this, { inner: { value: inner } }); //->\n  Object.defineProperty(this, 'other', { value: new Base() }); //-> Base\n}\nMade.prototype.go = function () {\n  this.inner.third(); //-> Sub.prototype.third\n  this.other.first(); //-> first\n};\n",
     )]);
 }
 

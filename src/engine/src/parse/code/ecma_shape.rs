@@ -8,6 +8,8 @@ use super::{Interner, MAX_SHAPE};
 
 /// Most members kept of one object.
 const MAX_MEMBERS: usize = 256;
+/// Deepest shape that is remembered; deeper ones may have been cut off.
+const MAX_KEPT: u8 = 10;
 
 /// What shapes are made from.
 #[derive(Clone, Copy)]
@@ -25,7 +27,11 @@ impl<'t> Source<'_, 't> {
 
 /// The name of the module in `require("x")` and `import("x")`.
 pub(super) fn required<'t>(call: Node<'t>, text: &'t str) -> Option<&'t str> {
-    let callee = call.child_by_field_name("function")?;
+    required_by(call, call.child_by_field_name("function")?, text)
+}
+
+/// The same where the callee is known.
+pub(super) fn required_by<'t>(call: Node<'t>, callee: Node<'t>, text: &'t str) -> Option<&'t str> {
     let is_import = match callee.kind() {
         "import" => true,
         "identifier" => text.get(callee.byte_range()) == Some("require"),
@@ -53,9 +59,14 @@ pub(super) fn key<'t>(node: Node<'_>, text: &'t str) -> Option<&'t str> {
     }
 }
 
+/// The last child: of a call the arguments, of a member its name. Faster than by field.
+pub(super) fn last(node: Node<'_>) -> Option<Node<'_>> {
+    node.child(node.child_count().checked_sub(1)?)
+}
+
 /// The number of arguments of a call.
 pub(super) fn count(call: Node<'_>) -> u8 {
-    let arguments = call.child_by_field_name("arguments");
+    let arguments = last(call).filter(|n| n.kind() == "arguments");
     u8::try_from(arguments.map_or(0, |a| a.named_child_count())).unwrap_or(u8::MAX)
 }
 
@@ -73,8 +84,27 @@ pub(super) fn bare(mut node: Node<'_>) -> Node<'_> {
     node
 }
 
-/// The shape of an expression.
+/// The shape of an expression. What calls and members are is remembered: the parts of a chain are
+/// asked for again one by one.
 pub(super) fn expr<'t>(
+    node: Node<'t>,
+    source: Source<'_, 't>,
+    pool: &mut Interner<'t>,
+    depth: u8,
+) -> ExprId {
+    let is_kept =
+        depth < MAX_KEPT && matches!(node.kind(), "call_expression" | "member_expression");
+    if is_kept && let Some(&id) = pool.kept.get(&node.id()) {
+        return id;
+    }
+    let id = made_expr(node, source, pool, depth);
+    if is_kept {
+        pool.kept.insert(node.id(), id);
+    }
+    id
+}
+
+fn made_expr<'t>(
     node: Node<'t>,
     source: Source<'_, 't>,
     pool: &mut Interner<'t>,
@@ -92,20 +122,20 @@ pub(super) fn expr<'t>(
         }
         "super" => Expr::Super,
         "member_expression" | "nested_identifier" => {
-            let object = of(node.child_by_field_name("object"), pool);
-            let name = node.child_by_field_name("property").map_or("", |n| source.of(n));
+            let object = of(node.child(0), pool);
+            let name = last(node).map_or("", |n| source.of(n));
             Expr::Member(object, pool.name(name))
         }
         "call_expression" => {
-            if let Some(module) = required(node, source.text) {
+            let callee = node.child(0).map(bare);
+            if let Some(module) = callee.and_then(|callee| required_by(node, callee, source.text)) {
                 return pool.named_expr(format!("require:{module}"));
             }
-            let callee = node.child_by_field_name("function").map(bare);
             if let Some(callee) = callee.filter(|n| n.kind() == "member_expression")
-                && callee.child_by_field_name("property").is_some_and(|n| source.of(n) == "bind")
+                && source.of(callee).ends_with(".bind")
             {
                 // A bound function is the function.
-                return of(callee.child_by_field_name("object"), pool);
+                return of(callee.child(0), pool);
             }
             let wraps = callee.is_some_and(|n| {
                 matches!(

@@ -21,7 +21,9 @@ macro_rules! field {
 
 mod builder;
 mod ecma;
+mod ecma_assignment;
 mod ecma_bind;
+mod ecma_declaration;
 mod ecma_lift;
 mod ecma_module;
 mod ecma_shape;

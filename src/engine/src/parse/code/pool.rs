@@ -52,6 +52,8 @@ pub(in crate::parse) struct Interner<'t> {
     names: QuickMap<Cow<'t, str>, NameId>,
     exprs: QuickMap<Expr, ExprId>,
     types: QuickMap<Type, TypeId>,
+    /// What a language remembers of nodes: their expressions.
+    pub kept: QuickMap<usize, ExprId>,
 }
 
 /// The number of a new element at the end of a vector.

@@ -5,10 +5,14 @@
 
 use std::rc::Rc;
 
-use onyx_protocol::code::{Declared, Expr, Import, Pool, Type, TypeId, Within, flags};
+use onyx_protocol::code::{Declared, Expr, Import, Pool, Within, flags};
 use onyx_protocol::facts::NodeKind;
 
-use super::ecma_files::{is_declaration, module_found};
+use super::ecma_exports::{WHOLE, exported, resolved};
+use super::ecma_files::module_found;
+use super::ecma_objects::{
+    ATTACHED, attached, is_on, made_members, makes, owner_name, receiver_type, set_on,
+};
 use super::ecma_std;
 use super::{Rules, Special};
 use crate::resolve::context::{At, Context, Place};
@@ -19,11 +23,6 @@ use crate::resolve::workspace::{File, Named};
 pub(super) struct Ecma;
 
 pub(super) const FAMILY: u8 = 5;
-/// Methods set on objects and prototypes, by `Object.method`.
-const ATTACHED: u8 = 1;
-
-/// The name of what a whole CommonJS module is.
-const WHOLE: &str = "export=";
 
 impl Rules for Ecma {
     fn family(&self) -> u8 {
@@ -456,120 +455,6 @@ fn both(find: impl Fn(Space) -> Vec<Found>) -> Vec<Found> {
     found
 }
 
-/// The last name of what a method is set on.
-fn owner_name(pool: &Pool, receiver: TypeId) -> Option<&str> {
-    match pool.ty(receiver) {
-        Type::Named(path, _) => path.last().map(|&name| pool.name(name)),
-        Type::Of(expr) => match pool.expr(*expr) {
-            Expr::Name(name) => Some(pool.name(*name)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The definition a method is set on, and whether on its prototype.
-fn owner(context: &Context<'_>, def: Def, declared: &Declared) -> Option<(Def, bool)> {
-    let place = context.inside(def)?;
-    let pool = context.pool(def.slot)?;
-    let name = owner_name(pool, declared.receiver)?;
-    // Its own parameters are no owners.
-    let at = At::Within(declared.parent);
-    let found = context.find_name(Place { at, ..place }, name, Space::Value);
-    match found[..] {
-        [Found { entity: Entity::Definition(of), .. }] => {
-            Some((of, matches!(pool.ty(declared.receiver), Type::Named(..))))
-        }
-        _ => None,
-    }
-}
-
-/// What `this` is in a method that is set on something.
-fn receiver_type(context: &Context<'_>, def: Def, declared: &Declared) -> Option<Ty> {
-    let (of, on_prototype) = owner(context, def, declared)?;
-    let kind = context.declared(of)?.kind;
-    Some(match kind {
-        _ if on_prototype => Ty::Value(of, context.own_arguments(of).into()),
-        NodeKind::Class => Ty::Type(of, Rc::new([])),
-        NodeKind::Function => Ty::Function(of, None),
-        _ => Ty::Value(of, Rc::new([])),
-    })
-}
-
-/// Methods that are set on a definition or its prototype.
-fn attached(context: &Context<'_>, def: Def, name: &str, on_prototype: bool) -> Vec<Found> {
-    let Some(declared) = context.declared(def) else { return Vec::new() };
-    let Some(pool) = context.pool(def.slot) else { return Vec::new() };
-    let key = format!("{}.{name}", pool.name(declared.name));
-    let candidates = context.special(FAMILY, ATTACHED, &key).into_iter();
-    let found = candidates.filter(|&method| {
-        let Some(declared) = context.declared(method) else { return false };
-        owner(context, method, declared) == Some((def, on_prototype))
-    });
-    // The last one holds.
-    found.last().map(|def| Found::definition(def, Strategy::Scope)).into_iter().collect()
-}
-
-/// What a field of a function or object is set to, that is no definition.
-fn set_on(context: &Context<'_>, def: Def, name: &str) -> Option<Found> {
-    let named = context.named(def.slot, Within::definition(def.number), name);
-    named.iter().find_map(|item| match *item {
-        Named::Attribute(number) => {
-            Some(Found::new(Entity::Attribute(def.slot, number), Strategy::Scope))
-        }
-        _ => None,
-    })
-}
-
-/// Members of what a function makes when it is called with `new`.
-fn made_members(context: &Context<'_>, def: Def, name: &str, space: Space) -> Vec<Found> {
-    let bases = context.bases(def);
-    for (base, _) in &bases.all {
-        let Some(declared) = context.declared(*base) else { continue };
-        if declared.kind == NodeKind::Class {
-            let mut found = context.own_members(*base, name, space);
-            found.retain(|one| is_on(context, one, true));
-            if !found.is_empty() {
-                return found;
-            }
-        }
-        let found = attached(context, *base, name, true);
-        if !found.is_empty() {
-            return found;
-        }
-        if let Some(found) = set_on(context, *base, name) {
-            return vec![found];
-        }
-    }
-    match &bases.outside {
-        Some(Ty::Outside { path, .. }) => {
-            let path = format!("{path}.{name}");
-            vec![Found::new(Entity::Outside(path.into()), Strategy::Super)]
-        }
-        Some(_) => vec![Found::new(Entity::Opaque, Strategy::Super)],
-        None => Vec::new(),
-    }
-}
-
-/// Whether a function is one that `new` makes objects with: by its name, as everybody writes them.
-fn makes(context: &Context<'_>, def: Def, declared: &Declared) -> bool {
-    let name = context.pool(def.slot).map_or("", |pool| pool.name(declared.name));
-    declared.kind == NodeKind::Function && name.starts_with(char::is_uppercase)
-}
-
-/// Whether a member is one of values, or one of the class itself.
-fn is_on(context: &Context<'_>, one: &Found, is_value: bool) -> bool {
-    let Entity::Definition(def) = one.entity else { return true };
-    let Some(declared) = context.declared(def) else { return false };
-    match declared.kind {
-        NodeKind::EnumMember | NodeKind::Constructor => true,
-        NodeKind::Method | NodeKind::Field | NodeKind::Property => {
-            (declared.flags & flags::STATIC == 0) == is_value
-        }
-        _ => !is_value,
-    }
-}
-
 /// Other definitions of a type's name beside it.
 fn alike(context: &Context<'_>, def: Def) -> Vec<Def> {
     let (Some(declared), Some(pool)) = (context.declared(def), context.pool(def.slot)) else {
@@ -581,81 +466,4 @@ fn alike(context: &Context<'_>, def: Def) -> Vec<Def> {
         _ => None,
     });
     numbers.map(|number| Def { slot: def.slot, number }).collect()
-}
-
-/// What a module gives under a name.
-fn exported(context: &Context<'_>, slot: u32, name: &str, space: Space) -> Vec<Found> {
-    let Some(_question) = context.question() else { return Vec::new() };
-    let found = resolved(context, slot, name, space);
-    if !found.is_empty() {
-        return found;
-    }
-    let Some(file) = context.file(slot) else { return Vec::new() };
-    let declares = is_declaration(&file.path);
-    let mut found = context.find_declared(slot, Within::FILE, name, space);
-    found.retain(|one| match one.entity {
-        Entity::Definition(def) => context
-            .declared(def)
-            .is_some_and(|declared| declares || declared.flags & flags::EXPORTED != 0),
-        _ => false,
-    });
-    if !found.is_empty() || name == WHOLE {
-        return found;
-    }
-    for &number in context.globs(slot, Within::EXPORTS) {
-        let Some(import) = context.import(slot, number) else { continue };
-        let module = file.interface.pool.name(import.module);
-        if let Some(Entity::Module(Module { slot: Some(of), .. })) =
-            module_found(context, slot, module)
-            && name != "default"
-        {
-            let mut found = exported(context, of, name, space);
-            if !found.is_empty() {
-                for one in &mut found {
-                    one.how = one.how.max(Strategy::Import);
-                }
-                return found;
-            }
-        }
-    }
-    let whole = resolved(context, slot, WHOLE, Space::Value);
-    if name == "default" {
-        return whole;
-    }
-    let (ty, _) = context.types_of(&whole);
-    match ty {
-        Ty::Unknown => Vec::new(),
-        ty => context.members(&ty, name, space),
-    }
-}
-
-/// What a module gives explicitly.
-fn resolved(context: &Context<'_>, slot: u32, name: &str, space: Space) -> Vec<Found> {
-    let Some(pool) = context.pool(slot) else { return Vec::new() };
-    let place = Place { slot, pool, at: At::Within(Within::FILE) };
-    for item in context.named(slot, Within::EXPORTS, name) {
-        let found = match *item {
-            Named::Import(number) => {
-                let found = context.imported(slot, number);
-                found.iter().filter(|one| context.fits(one, space)).cloned().collect()
-            }
-            Named::Attribute(number) => {
-                let Some(file) = context.file(slot) else { return Vec::new() };
-                let value = file.interface.attributes.get(number as usize).map_or(0, |a| a.value);
-                match *pool.expr(value) {
-                    Expr::Definition(number) => {
-                        let one = Found::definition(Def { slot, number }, Strategy::Scope);
-                        if context.fits(&one, space) { vec![one] } else { Vec::new() }
-                    }
-                    Expr::Name(_) | Expr::Member(..) => context.find(place, value, space),
-                    _ => vec![Found::new(Entity::Attribute(slot, number), Strategy::Scope)],
-                }
-            }
-            Named::Definition(_) => Vec::new(),
-        };
-        if !found.is_empty() {
-            return found;
-        }
-    }
-    Vec::new()
 }

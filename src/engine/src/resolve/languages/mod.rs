@@ -1,7 +1,9 @@
 //! What each language says of modules, imports, members and its own types.
 
 mod ecma;
+mod ecma_exports;
 mod ecma_files;
+mod ecma_objects;
 mod ecma_std;
 mod golang;
 mod golang_satisfy;
