@@ -2,6 +2,7 @@
 
 mod java;
 mod java_calls;
+mod java_lambdas;
 mod java_overloads;
 mod java_results;
 mod java_std;
