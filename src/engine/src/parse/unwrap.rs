@@ -31,6 +31,9 @@ pub(super) fn unwrapped(
     first: Tree,
     watch: &Watch<'_>,
 ) -> Result<Tree, Notice> {
+    if !source.contains("! {") && !source.contains("!{") {
+        return Ok(first);
+    }
     let mut present = first;
     let mut text: Option<String> = None;
     for _ in 0..MAX_ROUNDS {

@@ -42,6 +42,9 @@ pub(in crate::parse) struct Builder<'d, 't> {
     pub within: Within,
     /// Whether names are those of types.
     pub in_type: bool,
+    /// The nodes around the one the walk is at, the root first: asking a node for its parent means
+    /// going down to it from the root.
+    pub around: Vec<Node<'t>>,
     /// Node that was referred to already and is only walked through.
     pub done: usize,
 }
@@ -98,8 +101,19 @@ impl<'d, 't> Builder<'d, 't> {
             scope: 0,
             within: Within::FILE,
             in_type: false,
+            around: Vec::with_capacity(64),
             done: 0,
         }
+    }
+
+    /// The parent of the node the walk is at.
+    pub fn parent(&self) -> Option<Node<'t>> {
+        self.around.last().copied()
+    }
+
+    /// The kind of that parent.
+    pub fn parent_kind(&self) -> &'t str {
+        self.around.last().map_or("", |node| node.kind())
     }
 
     pub fn text(&self, node: Node<'_>) -> &'t str {

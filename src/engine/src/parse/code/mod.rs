@@ -7,6 +7,17 @@
 //!
 //! A language is one file here and its line in `extractor`.
 
+/// The child in a field of its parent. The field's number is found once for each place this stands in,
+/// so it must stand in the part of one language.
+macro_rules! field {
+    ($node:expr, $name:literal) => {{
+        static NUMBER: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
+        let node: tree_sitter::Node<'_> = $node;
+        let number = *NUMBER.get_or_init(|| $crate::parse::code::field_number(node, $name));
+        node.child_by_field_id(number)
+    }};
+}
+
 mod builder;
 mod java;
 mod java_shape;
@@ -109,6 +120,7 @@ impl<E: Extractor> ObjectExtractor for E {
             }
             if step == Step::Into && cursor.goto_first_child() {
                 frames.push(frame);
+                builder.around.push(node);
                 continue;
             }
             (builder.scope, builder.within, builder.in_type) =
@@ -117,6 +129,7 @@ impl<E: Extractor> ObjectExtractor for E {
                 if !cursor.goto_parent() {
                     return;
                 }
+                builder.around.pop();
                 if let Some(frame) = frames.pop() {
                     (builder.scope, builder.within, builder.in_type) =
                         (frame.scope, frame.within, frame.in_type);
@@ -124,6 +137,11 @@ impl<E: Extractor> ObjectExtractor for E {
             }
         }
     }
+}
+
+/// The number of a field in the grammar a node is of; one that no field has when there is none.
+fn field_number(node: Node<'_>, name: &str) -> u16 {
+    node.language().field_id_for_name(name).map_or(u16::MAX, std::num::NonZeroU16::get)
 }
 
 /// Tags by node kind id of a language's grammar.

@@ -81,7 +81,7 @@ impl Extractor for Python {
             CLASS => class(b, node),
             LAMBDA => {
                 b.open(ScopeKind::Function, Within::FILE);
-                if let Some(parameters) = node.child_by_field_name("parameters") {
+                if let Some(parameters) = field!(node, "parameters") {
                     for_names(parameters, &mut |name| {
                         let text = b.text(name);
                         b.bind(text, 0, 0, name.start_position());
@@ -91,16 +91,14 @@ impl Extractor for Python {
             COMPREHENSION => b.open(ScopeKind::Block, Within::FILE),
             BLOCK => {
                 // Those of functions and classes are their own scopes.
-                let is_branch = !matches!(
-                    node.parent().map_or("", |p| p.kind()),
-                    "function_definition" | "class_definition"
-                );
+                let is_branch =
+                    !matches!(b.parent_kind(), "function_definition" | "class_definition");
                 if is_branch {
                     b.open(ScopeKind::Block, Within::FILE);
                 }
             }
             CALL => {
-                if let Some(callee) = node.child_by_field_name("function") {
+                if let Some(callee) = field!(node, "function") {
                     let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
                     b.done = callee.id();
@@ -108,7 +106,7 @@ impl Extractor for Python {
                 }
             }
             ATTRIBUTE => {
-                if b.done != node.id() && !is_stored(node, field) {
+                if b.done != node.id() && !is_stored(b, field) {
                     let target = expr(node, b.source, &mut b.own, 0);
                     let kind = if b.in_type { ReferenceKind::Type } else { ReferenceKind::Read };
                     b.refer(kind, target, name_node(node));
@@ -126,8 +124,7 @@ impl Extractor for Python {
             NAMES_ONLY => return Step::Skip,
             ASSIGNMENT | AUGMENTED => assignment(b, node, tag == AUGMENTED),
             NAMED => {
-                let (name, value) =
-                    (node.child_by_field_name("name"), node.child_by_field_name("value"));
+                let (name, value) = (field!(node, "name"), field!(node, "value"));
                 if let (Some(name), Some(value)) = (name, value) {
                     let value = expr(value, b.source, &mut b.own, 0);
                     let text = b.text(name);
@@ -135,13 +132,12 @@ impl Extractor for Python {
                 }
             }
             FOR => {
-                let (left, right) =
-                    (node.child_by_field_name("left"), node.child_by_field_name("right"));
+                let (left, right) = (field!(node, "left"), field!(node, "right"));
                 if let (Some(left), Some(right)) = (left, right) {
                     let of = expr(right, b.source, &mut b.own, 0);
                     let element = b.own.expr(Expr::Element(of));
                     // A comprehension's value stands before its clauses.
-                    let from = match node.parent().filter(|_| node.kind() == "for_in_clause") {
+                    let from = match b.parent().filter(|_| node.kind() == "for_in_clause") {
                         Some(comprehension) => comprehension.start_position(),
                         None => left.start_position(),
                     };
@@ -167,9 +163,7 @@ impl Extractor for Python {
                 }
             }
             _ => {
-                if let (Some(number), Some(right)) =
-                    (b.definition(node), node.child_by_field_name("right"))
-                {
+                if let (Some(number), Some(right)) = (b.definition(node), field!(node, "right")) {
                     b.declared(number).ty = 0;
                     let ty = ty(right, b.source, &mut b.shared, 0);
                     b.declared(number).ty = ty;
@@ -182,12 +176,12 @@ impl Extractor for Python {
 
 /// The node whose position a reference to `node` has: its last name.
 fn name_node<'t>(node: Node<'t>) -> Node<'t> {
-    node.child_by_field_name("attribute").unwrap_or(node)
+    field!(node, "attribute").unwrap_or(node)
 }
 
 /// Whether an expression is assigned to, not read.
-fn is_stored(node: Node<'_>, field: Option<&str>) -> bool {
-    let parent = node.parent().map_or("", |p| p.kind());
+fn is_stored(b: &Builder<'_, '_>, field: Option<&str>) -> bool {
+    let parent = b.parent_kind();
     match field {
         Some("left") => matches!(
             parent,
@@ -210,11 +204,11 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
     if b.done == node.id() {
         return;
     }
-    let parent = node.parent().map_or("", |p| p.kind());
+    let parent = b.parent_kind();
     let is_name = match field {
         Some("name") => true,
         Some("attribute") => true,
-        Some("left") => is_stored(node, field),
+        Some("left") => is_stored(b, field),
         _ => {
             matches!(
                 parent,
@@ -225,7 +219,7 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
                     | "keyword_pattern"
                     | "class_pattern"
                     | "keyword_separator"
-            ) || is_stored(node, field)
+            ) || is_stored(b, field)
         }
     };
     if is_name && !(field == Some("name") && parent == "member_type") {
@@ -248,7 +242,7 @@ fn for_names<'t>(node: Node<'t>, f: &mut impl FnMut(Node<'t>)) {
         match child.kind() {
             "identifier" => f(child),
             "default_parameter" | "typed_default_parameter" => {
-                if let Some(name) = child.child_by_field_name("name") {
+                if let Some(name) = field!(child, "name") {
                     f(name);
                 }
             }
@@ -289,11 +283,11 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
     let in_class = b.holder().kind == ScopeKind::Type;
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
-    if let Some(name) = node.child_by_field_name("name").filter(|_| in_class && number.is_some()) {
+    if let Some(name) = field!(node, "name").filter(|_| in_class && number.is_some()) {
         b.refer(ReferenceKind::Override, 0, name);
     }
     let source = b.source;
-    let decorators = decorators(node, source);
+    let decorators = decorators(b.parent(), source);
     let mut bits = 0;
     for decorator in &decorators {
         let path = decorator.split('(').next().unwrap_or_default().trim();
@@ -312,7 +306,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     }
     let first = node.child(0).is_some_and(|child| child.kind() == "async");
     bits |= if first { flags::ASYNC } else { 0 };
-    let name = node.child_by_field_name("name").map_or("", |name| b.text(name));
+    let name = field!(node, "name").map_or("", |name| b.text(name));
     if in_class && matches!(name, "__new__" | "__init_subclass__" | "__class_getitem__") {
         bits |= flags::CLASS_METHOD;
     }
@@ -320,7 +314,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         bits |= flags::RECEIVER;
     }
     let mut parameters = Vec::new();
-    if let Some(list) = node.child_by_field_name("parameters") {
+    if let Some(list) = field!(node, "parameters") {
         let mut cursor = list.walk();
         let children: Vec<Node<'t>> = list.named_children(&mut cursor).collect();
         for child in children {
@@ -329,13 +323,13 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             match child.kind() {
                 "identifier" => name = Some(child),
                 "default_parameter" | "typed_default_parameter" => {
-                    name = child.child_by_field_name("name");
-                    annotation = child.child_by_field_name("type");
-                    default = child.child_by_field_name("value");
+                    name = field!(child, "name");
+                    annotation = field!(child, "type");
+                    default = field!(child, "value");
                 }
                 "typed_parameter" => {
                     name = child.named_child(0);
-                    annotation = child.child_by_field_name("type");
+                    annotation = field!(child, "type");
                 }
                 "list_splat_pattern" | "dictionary_splat_pattern" => name = Some(child),
                 _ => {}
@@ -374,7 +368,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             }
         }
     }
-    let returns = node.child_by_field_name("return_type");
+    let returns = field!(node, "return_type");
     let returns = returns.map_or(0, |node| ty(node, source, &mut b.shared, 0));
     if let Some(number) = number {
         let declared = b.declared(number);
@@ -385,8 +379,8 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 /// The decorators of a definition, as written.
-fn decorators<'t>(node: Node<'t>, source: &'t str) -> Vec<&'t str> {
-    let Some(parent) = node.parent().filter(|p| p.kind() == "decorated_definition") else {
+fn decorators<'t>(parent: Option<Node<'t>>, source: &'t str) -> Vec<&'t str> {
+    let Some(parent) = parent.filter(|p| p.kind() == "decorated_definition") else {
         return Vec::new();
     };
     let mut cursor = parent.walk();
@@ -398,7 +392,7 @@ fn decorators<'t>(node: Node<'t>, source: &'t str) -> Vec<&'t str> {
 fn class<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
     let mut bases = Vec::new();
-    if let Some(list) = node.child_by_field_name("superclasses") {
+    if let Some(list) = field!(node, "superclasses") {
         let mut cursor = list.walk();
         let children: Vec<Node<'t>> = list.named_children(&mut cursor).collect();
         for child in children {
@@ -408,7 +402,7 @@ fn class<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             let base = ty(child, b.source, &mut b.shared, 0);
             bases.push(base);
             let bare = if child.kind() == "subscript" {
-                child.child_by_field_name("value").unwrap_or(child)
+                field!(child, "value").unwrap_or(child)
             } else {
                 child
             };
@@ -423,7 +417,7 @@ fn class<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             }
         }
     }
-    let decorated = !decorators(node, b.source).is_empty();
+    let decorated = !decorators(b.parent(), b.source).is_empty();
     b.open(ScopeKind::Type, number.map_or(Within::FILE, Within::definition));
     if let Some(number) = number {
         let declared = b.declared(number);
@@ -441,8 +435,8 @@ fn import<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         let (path, alias) = match child.kind() {
             "dotted_name" => (child, None),
             "aliased_import" => {
-                let Some(path) = child.child_by_field_name("name") else { continue };
-                (path, child.child_by_field_name("alias"))
+                let Some(path) = field!(child, "name") else { continue };
+                (path, field!(child, "alias"))
             }
             _ => continue,
         };
@@ -468,7 +462,7 @@ fn squeezed(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn import_from<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(module) = node.child_by_field_name("module_name") else { return };
+    let Some(module) = field!(node, "module_name") else { return };
     let text = b.text(module);
     let path = text.trim_start_matches(['.', ' ']);
     let dots = text[..text.len() - path.len()].bytes().filter(|&c| c == b'.').count();
@@ -482,8 +476,8 @@ fn import_from<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         let (name, alias, flags) = match child.kind() {
             "dotted_name" => (b.text(child), None, 0),
             "aliased_import" => {
-                let Some(name) = child.child_by_field_name("name") else { continue };
-                (b.text(name), child.child_by_field_name("alias"), 0)
+                let Some(name) = field!(child, "name") else { continue };
+                (b.text(name), field!(child, "alias"), 0)
             }
             "wildcard_import" => ("", None, flags::GLOB),
             _ => continue,
@@ -495,13 +489,13 @@ fn import_from<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn assignment<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, augmented: bool) {
-    let Some(left) = node.child_by_field_name("left") else { return };
-    let right = node.child_by_field_name("right");
-    let annotation = node.child_by_field_name("type");
+    let Some(left) = field!(node, "left") else { return };
+    let right = field!(node, "right");
+    let annotation = field!(node, "type");
     // `a = b = value`
     let mut right = right;
     while let Some(inner) = right.filter(|r| r.kind() == "assignment") {
-        right = inner.child_by_field_name("right");
+        right = field!(inner, "right");
     }
     let source = b.source;
     if b.is_shared() {
@@ -592,9 +586,7 @@ fn self_attribute<'t>(
     right: Option<Node<'t>>,
     annotation: Option<Node<'t>>,
 ) {
-    let (Some(object), Some(name)) =
-        (left.child_by_field_name("object"), left.child_by_field_name("attribute"))
-    else {
+    let (Some(object), Some(name)) = (field!(left, "object"), field!(left, "attribute")) else {
         return;
     };
     let Some(method) = b.within.number() else { return };
@@ -653,11 +645,11 @@ fn bind_pattern<'t>(
 
 /// `with x as y`, `except E as e`.
 fn as_pattern<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let (Some(of), Some(alias)) = (node.named_child(0), node.child_by_field_name("alias")) else {
+    let (Some(of), Some(alias)) = (node.named_child(0), field!(node, "alias")) else {
         return;
     };
     let Some(target) = alias.named_child(0) else { return };
-    let parent = node.parent().map_or("", |p| p.kind());
+    let parent = b.parent_kind();
     let mut value = expr(of, b.source, &mut b.own, 0);
     match parent {
         "with_item" => value = b.own.expr(Expr::Enter(value)),
@@ -718,9 +710,9 @@ fn public_names<'t>(b: &mut Builder<'_, 't>, callee: Node<'t>, call: Node<'t>) {
     if callee.kind() != "attribute" || b.scope != 0 {
         return;
     }
-    let object = callee.child_by_field_name("object").map_or("", |object| b.text(object));
+    let object = field!(callee, "object").map_or("", |object| b.text(object));
     if object == "__all__"
-        && let Some(arguments) = call.child_by_field_name("arguments")
+        && let Some(arguments) = field!(call, "arguments")
     {
         let names = strings(arguments, b.source);
         public(b, names);
@@ -777,13 +769,13 @@ pub(super) fn expr<'t>(
     let shape = match node.kind() {
         "identifier" => Expr::Name(pool.name(text(node))),
         "attribute" => {
-            let object = of(node.child_by_field_name("object"), pool);
-            let name = node.child_by_field_name("attribute").map_or("", text);
+            let object = of(field!(node, "object"), pool);
+            let name = field!(node, "attribute").map_or("", text);
             Expr::Member(object, pool.name(name))
         }
         "call" => {
-            let callee = node.child_by_field_name("function");
-            let arguments = node.child_by_field_name("arguments");
+            let callee = field!(node, "function");
+            let arguments = field!(node, "arguments");
             if callee.is_some_and(|callee| text(callee) == "super") {
                 Expr::Super
             } else {
@@ -801,8 +793,8 @@ pub(super) fn expr<'t>(
             }
         }
         "subscript" => {
-            let value = node.child_by_field_name("value");
-            let index = node.child_by_field_name("subscript");
+            let value = field!(node, "value");
+            let index = field!(node, "subscript");
             let value = of(value, pool);
             match index.map(|index| index.kind()) {
                 Some("slice") => return value,
@@ -815,16 +807,16 @@ pub(super) fn expr<'t>(
         }
         "await" => Expr::Await(of(node.named_child(0), pool)),
         "parenthesized_expression" => return of(node.named_child(0), pool),
-        "named_expression" => return of(node.child_by_field_name("value"), pool),
+        "named_expression" => return of(field!(node, "value"), pool),
         "conditional_expression" => {
             let one = of(node.named_child(0), pool);
             let other = of(node.named_child(2), pool);
             Expr::Either(one, other)
         }
         "boolean_operator" => {
-            let one = of(node.child_by_field_name("left"), pool);
-            let other = of(node.child_by_field_name("right"), pool);
-            let is_or = node.child_by_field_name("operator").is_some_and(|o| o.kind() == "or");
+            let one = of(field!(node, "left"), pool);
+            let other = of(field!(node, "right"), pool);
+            let is_or = field!(node, "operator").is_some_and(|o| o.kind() == "or");
             if is_or { Expr::Either(one, other) } else { return other }
         }
         "tuple" | "expression_list" => {
@@ -855,7 +847,7 @@ pub(super) fn expr<'t>(
         "dictionary" | "dictionary_comprehension" => {
             return pool.value_of(&["builtins", "dict"]);
         }
-        "lambda" => Expr::Lambda(of(node.child_by_field_name("body"), pool)),
+        "lambda" => Expr::Lambda(of(field!(node, "body"), pool)),
         _ => return 0,
     };
     pool.expr(shape)

@@ -94,7 +94,7 @@ impl Extractor for Rust {
             MODULE => module(b, node),
             FIELD => {
                 if let Some(number) = b.definition(node) {
-                    let of = node.child_by_field_name("type");
+                    let of = field!(node, "type");
                     let ty = of.map_or(0, |n| ty(n, b.source, &mut b.shared, 0));
                     b.declared(number).ty = ty;
                     b.within = Within::definition(number);
@@ -102,10 +102,10 @@ impl Extractor for Rust {
             }
             VALUE_ITEM | ALIAS => {
                 if let Some(number) = b.definition(node) {
-                    let of = node.child_by_field_name("type");
+                    let of = field!(node, "type");
                     let ty = of.map_or(0, |n| ty(n, b.source, &mut b.shared, 0));
                     let generics = generics(b, node);
-                    let bounds = node.child_by_field_name("bounds");
+                    let bounds = field!(node, "bounds");
                     let bases = bounds.map(|n| bound_types(n, b.source, &mut b.shared));
                     let declared = b.declared(number);
                     declared.ty = ty;
@@ -119,16 +119,16 @@ impl Extractor for Rust {
             }
             USE => {
                 let public = node.child(0).is_some_and(|n| n.kind() == "visibility_modifier");
-                if let Some(argument) = node.child_by_field_name("argument") {
+                if let Some(argument) = field!(node, "argument") {
                     let mut path = Vec::new();
                     use_tree(b, argument, &mut path, public, 0);
                 }
                 return Step::Skip;
             }
             EXTERN_CRATE => {
-                if let Some(name) = node.child_by_field_name("name") {
+                if let Some(name) = field!(node, "name") {
                     let module = b.text(name);
-                    let local = node.child_by_field_name("alias").map_or(module, |n| b.text(n));
+                    let local = field!(node, "alias").map_or(module, |n| b.text(n));
                     let flags = flags::MODULE;
                     let module = format!("::{module}").into();
                     b.import(ImportText { local, module, flags, ..ImportText::default() }, name);
@@ -136,10 +136,10 @@ impl Extractor for Rust {
                 return Step::Skip;
             }
             LET => {
-                let pattern = node.child_by_field_name("pattern");
-                let of = node.child_by_field_name("type");
+                let pattern = field!(node, "pattern");
+                let of = field!(node, "type");
                 let ty = of.map_or(0, |n| ty(n, b.source, &mut b.own, 0));
-                let value = node.child_by_field_name("value");
+                let value = field!(node, "value");
                 let value = value.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
                 if let Some(pattern) = pattern {
                     bind(b, pattern, value, ty, node.end_position(), 0);
@@ -147,37 +147,37 @@ impl Extractor for Rust {
             }
             CLOSURE => closure(b, node),
             ARM => {
-                let value = node.parent().and_then(|block| block.parent());
-                let value = value.and_then(|of| of.child_by_field_name("value"));
+                let value = b.around.len().checked_sub(2).map(|of| b.around[of]);
+                let value = value.and_then(|of| field!(of, "value"));
                 let value = value.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
                 b.open(ScopeKind::Block, Within::FILE);
-                if let Some(pattern) = node.child_by_field_name("pattern") {
+                if let Some(pattern) = field!(node, "pattern") {
                     let inner = pattern.named_child(0).unwrap_or(pattern);
                     bind(b, inner, value, 0, pattern.start_position(), 0);
                 }
             }
             BLOCK => b.open(ScopeKind::Block, Within::FILE),
             LET_CONDITION => {
-                let value = node.child_by_field_name("value");
+                let value = field!(node, "value");
                 let value = value.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
-                if let Some(pattern) = node.child_by_field_name("pattern") {
+                if let Some(pattern) = field!(node, "pattern") {
                     bind(b, pattern, value, 0, node.end_position(), 0);
                 }
             }
             FOR => {
                 b.open(ScopeKind::Block, Within::FILE);
-                let value = node.child_by_field_name("value");
+                let value = field!(node, "value");
                 let of = value.map_or(0, |n| expr(n, b.source, &mut b.own, 0));
                 let element = b.own.expr(Expr::Element(of));
-                if let Some(pattern) = node.child_by_field_name("pattern") {
+                if let Some(pattern) = field!(node, "pattern") {
                     let from = value.map_or(node.start_position(), |n| n.end_position());
                     bind(b, pattern, element, 0, from, 0);
                 }
             }
             CALL => {
-                if let Some(mut callee) = node.child_by_field_name("function") {
+                if let Some(mut callee) = field!(node, "function") {
                     if callee.kind() == "generic_function" {
-                        callee = callee.child_by_field_name("function").unwrap_or(callee);
+                        callee = field!(callee, "function").unwrap_or(callee);
                     }
                     let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Call, target, name_node(callee));
@@ -203,8 +203,7 @@ impl Extractor for Rust {
             }
             IDENTIFIER => identifier(b, node, field),
             TYPE_NAME => {
-                if field == Some("name")
-                    && node.parent().is_some_and(|p| p.kind() != "struct_expression")
+                if field == Some("name") && b.parent_kind() != "struct_expression"
                     || b.done == node.id()
                 {
                     return Step::Skip;
@@ -221,9 +220,9 @@ impl Extractor for Rust {
                 }
             }
             STRUCT_EXPRESSION => {
-                if let Some(mut name) = node.child_by_field_name("name") {
+                if let Some(mut name) = field!(node, "name") {
                     if name.kind() == "generic_type" {
-                        name = name.child_by_field_name("type").unwrap_or(name);
+                        name = field!(name, "type").unwrap_or(name);
                     }
                     let target = type_expr(name, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Instantiate, target, name_node(name));
@@ -231,8 +230,8 @@ impl Extractor for Rust {
                 }
             }
             MACRO => {
-                if let Some(name) = node.child_by_field_name("macro") {
-                    let last = name.child_by_field_name("name").unwrap_or(name);
+                if let Some(name) = field!(node, "macro") {
+                    let last = field!(name, "name").unwrap_or(name);
                     let text = b.text(last);
                     let callee = b.own.named_expr(format!("{text}!"));
                     let target = b.own.expr(Expr::Call(callee, 0));
@@ -254,7 +253,7 @@ impl Extractor for Rust {
 
 /// The node whose position a reference has: its last name.
 fn name_node(node: Node<'_>) -> Node<'_> {
-    let name = node.child_by_field_name("field").or_else(|| node.child_by_field_name("name"));
+    let name = field!(node, "field").or_else(|| field!(node, "name"));
     name.unwrap_or(node)
 }
 
@@ -268,7 +267,7 @@ fn identifier(b: &mut Builder<'_, '_>, node: Node<'_>, field: Option<&str>) {
         return;
     }
     let text = b.text(node);
-    let parent = node.parent().map_or("", |p| p.kind());
+    let parent = b.parent_kind();
     let is_pattern = parent.ends_with("_pattern")
         || matches!(parent, "closure_parameters" | "captured_pattern" | "match_pattern")
         || (parent == "for_expression" && field == Some("pattern"));
@@ -287,21 +286,21 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let in_type = b.holder().kind == ScopeKind::Type;
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
     let Some(number) = number else { return };
-    if let Some(name) = node.child_by_field_name("name").filter(|_| in_type) {
+    if let Some(name) = field!(node, "name").filter(|_| in_type) {
         b.refer(ReferenceKind::Override, 0, name);
     }
     let source = b.source;
     let mut bits = 0;
     let mut parameters = Vec::new();
-    if let Some(list) = node.child_by_field_name("parameters") {
+    if let Some(list) = field!(node, "parameters") {
         let mut cursor = list.walk();
         let children: Vec<Node<'t>> = list.named_children(&mut cursor).collect();
         for child in children {
             match child.kind() {
                 "self_parameter" => bits |= flags::RECEIVER,
                 "parameter" => {
-                    let pattern = child.child_by_field_name("pattern");
-                    let of = child.child_by_field_name("type");
+                    let pattern = field!(child, "pattern");
+                    let of = field!(child, "type");
                     let mut name = pattern;
                     while let Some(inner) =
                         name.filter(|n| n.kind() != "identifier" && n.kind() != "self")
@@ -345,7 +344,7 @@ fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     if node.kind() == "function_signature_item" {
         bits |= flags::ABSTRACT;
     }
-    let returns = node.child_by_field_name("return_type");
+    let returns = field!(node, "return_type");
     let returns = returns.map_or(0, |n| ty(n, source, &mut b.shared, 0));
     let generics = generics(b, node);
     let declared = b.declared(number);
@@ -360,7 +359,7 @@ fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
     let source = b.source;
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
     let mut generics: Vec<Generic> = Vec::new();
-    if let Some(list) = node.child_by_field_name("type_parameters") {
+    if let Some(list) = field!(node, "type_parameters") {
         let mut cursor = list.walk();
         for child in list.named_children(&mut cursor) {
             if !matches!(
@@ -374,9 +373,9 @@ fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
             }
             let name = child
                 .child_by_field_name("name")
-                .or_else(|| child.child_by_field_name("left"))
+                .or_else(|| field!(child, "left"))
                 .unwrap_or(child);
-            let bounds = child.child_by_field_name("bounds");
+            let bounds = field!(child, "bounds");
             let bounds = bounds.map(|n| bound_types(n, source, &mut b.shared)).unwrap_or_default();
             let name = b.shared.name(text(name));
             generics.push(Generic { name, bounds });
@@ -387,7 +386,7 @@ fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
         let mut cursor = clause.walk();
         for predicate in clause.named_children(&mut cursor) {
             let (Some(left), Some(bounds)) =
-                (predicate.child_by_field_name("left"), predicate.child_by_field_name("bounds"))
+                (field!(predicate, "left"), field!(predicate, "bounds"))
             else {
                 continue;
             };
@@ -414,8 +413,8 @@ fn impl_block<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     b.open(ScopeKind::Type, number.map_or(Within::FILE, Within::definition));
     let Some(number) = number else { return };
     let source = b.source;
-    let of = node.child_by_field_name("type").map_or(0, |n| ty(n, source, &mut b.shared, 0));
-    let bases = node.child_by_field_name("trait").map(|n| ty(n, source, &mut b.shared, 0));
+    let of = field!(node, "type").map_or(0, |n| ty(n, source, &mut b.shared, 0));
+    let bases = field!(node, "trait").map(|n| ty(n, source, &mut b.shared, 0));
     let generics = generics(b, node);
     let declared = b.declared(number);
     declared.ty = of;
@@ -430,12 +429,12 @@ fn type_item<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let source = b.source;
     let generics = generics(b, node);
     let mut bases = Vec::new();
-    if let Some(bounds) = node.child_by_field_name("bounds") {
+    if let Some(bounds) = field!(node, "bounds") {
         bases = bound_types(bounds, source, &mut b.shared);
         let mut cursor = bounds.walk();
         let children: Vec<Node<'t>> = bounds.named_children(&mut cursor).collect();
         for child in children {
-            let bare = child.child_by_field_name("type").filter(|_| child.kind() == "generic_type");
+            let bare = field!(child, "type").filter(|_| child.kind() == "generic_type");
             let bare = bare.unwrap_or(child);
             if matches!(bare.kind(), "type_identifier" | "scoped_type_identifier") {
                 let target = type_expr(bare, source, &mut b.own, 0);
@@ -463,7 +462,7 @@ fn type_item<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 
 fn module<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
-    if node.child_by_field_name("body").is_none()
+    if field!(node, "body").is_none()
         && let Some(number) = number
     {
         b.declared(number).flags |= flags::ELSEWHERE;
@@ -493,12 +492,12 @@ fn use_tree<'t>(
             }
         }
         "scoped_use_list" => {
-            if let Some(head) = node.child_by_field_name("path") {
+            if let Some(head) = field!(node, "path") {
                 segments(b.source, head, path);
             } else if b.text(node).starts_with("::") {
                 path.push("");
             }
-            if let Some(list) = node.child_by_field_name("list") {
+            if let Some(list) = field!(node, "list") {
                 use_tree(b, list, path, public, depth + 1);
             }
         }
@@ -511,9 +510,9 @@ fn use_tree<'t>(
             b.import(ImportText { module, flags, ..ImportText::default() }, node);
         }
         "use_as_clause" => {
-            if let Some(head) = node.child_by_field_name("path") {
+            if let Some(head) = field!(node, "path") {
                 segments(b.source, head, path);
-                let alias = node.child_by_field_name("alias").map_or("", |n| b.text(n));
+                let alias = field!(node, "alias").map_or("", |n| b.text(n));
                 let at = name_node(head);
                 use_one(b, path, alias, more, at);
             }
@@ -558,18 +557,19 @@ fn segments<'t>(source: &'t str, node: Node<'t>, path: &mut Vec<&'t str>) {
 fn closure<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let source = b.source;
     // What the function it is an argument of passes to it.
-    let call = node.parent().filter(|n| n.kind() == "arguments").and_then(|n| n.parent());
-    let callee = call.and_then(|call| call.child_by_field_name("function"));
+    let call = match b.around[..] {
+        [.., call, arguments] if arguments.kind() == "arguments" => Some(call),
+        _ => None,
+    };
+    let callee = call.and_then(|call| field!(call, "function"));
     let callee = callee.map_or(0, |n| expr(n, source, &mut b.own, 0));
     b.open(ScopeKind::Function, Within::FILE);
-    let Some(list) = node.child_by_field_name("parameters") else { return };
+    let Some(list) = field!(node, "parameters") else { return };
     let mut cursor = list.walk();
     let children: Vec<Node<'t>> = list.named_children(&mut cursor).collect();
     for (index, child) in (0_u8..).zip(children) {
         let (pattern, of) = match child.kind() {
-            "parameter" => {
-                (child.child_by_field_name("pattern"), child.child_by_field_name("type"))
-            }
+            "parameter" => (field!(child, "pattern"), field!(child, "type")),
             _ => (Some(child), None),
         };
         let of = of.map_or(0, |n| ty(n, source, &mut b.own, 0));
@@ -619,7 +619,7 @@ fn bind<'t>(
         }
         "tuple_struct_pattern" => {
             let value = typed(b, value, ty_id);
-            let Some(path) = pattern.child_by_field_name("type") else { return };
+            let Some(path) = field!(pattern, "type") else { return };
             let last = b.text(name_node(path));
             let mut cursor = pattern.walk();
             let parts: Vec<Node<'t>> =
@@ -638,7 +638,7 @@ fn bind<'t>(
             }
         }
         "struct_pattern" => {
-            let Some(path) = pattern.child_by_field_name("type") else { return };
+            let Some(path) = field!(pattern, "type") else { return };
             let of = ty(path, source, &mut b.own, 0);
             let of = b.own.expr(Expr::OfType(of));
             let mut cursor = pattern.walk();
@@ -647,11 +647,11 @@ fn bind<'t>(
                 .filter(|n| n.kind() == "field_pattern")
                 .collect();
             for field in fields {
-                let Some(name) = field.child_by_field_name("name") else { continue };
+                let Some(name) = field!(field, "name") else { continue };
                 let text = b.text(name);
                 let id = b.own.name(text);
                 let value = b.own.expr(Expr::Member(of, id));
-                match field.child_by_field_name("pattern") {
+                match field!(field, "pattern") {
                     Some(inner) => bind(b, inner, value, 0, from, depth + 1),
                     None => b.bind(text, 0, value, from),
                 }
@@ -700,20 +700,20 @@ pub(super) fn expr<'t>(
         "self" => Expr::SelfRef,
         "scoped_identifier" => return type_expr(node, source, pool, depth),
         "field_expression" => {
-            let object = of(node.child_by_field_name("value"), pool);
-            let name = node.child_by_field_name("field").map_or("", text);
+            let object = of(field!(node, "value"), pool);
+            let name = field!(node, "field").map_or("", text);
             Expr::Member(object, pool.name(name))
         }
         "call_expression" => {
-            let arguments = node.child_by_field_name("arguments");
+            let arguments = field!(node, "arguments");
             let count = arguments.map_or(0, |a| a.named_child_count());
-            let callee = of(node.child_by_field_name("function"), pool);
+            let callee = of(field!(node, "function"), pool);
             Expr::Call(callee, u8::try_from(count).unwrap_or(u8::MAX))
         }
-        "generic_function" => return of(node.child_by_field_name("function"), pool),
+        "generic_function" => return of(field!(node, "function"), pool),
         "try_expression" => Expr::Try(of(node.named_child(0), pool)),
         "await_expression" => Expr::Await(of(node.named_child(0), pool)),
-        "reference_expression" => return of(node.child_by_field_name("value"), pool),
+        "reference_expression" => return of(field!(node, "value"), pool),
         "unary_expression" => {
             let inner = of(node.named_child(0), pool);
             if text(node).starts_with('*') { Expr::Deref(inner) } else { return inner }
@@ -727,27 +727,27 @@ pub(super) fn expr<'t>(
             }
         }
         "struct_expression" => {
-            let name = node.child_by_field_name("name");
+            let name = field!(node, "name");
             let ty = name.map_or(0, |n| ty(n, source, pool, depth + 1));
             Expr::OfType(ty)
         }
         "type_cast_expression" => {
-            let of = node.child_by_field_name("type");
+            let of = field!(node, "type");
             let ty = of.map_or(0, |n| ty(n, source, pool, depth + 1));
             Expr::OfType(ty)
         }
-        "closure_expression" => Expr::Lambda(of(node.child_by_field_name("body"), pool)),
+        "closure_expression" => Expr::Lambda(of(field!(node, "body"), pool)),
         "block" | "unsafe_block" => {
             let last = last_child(node);
             return of(last.filter(|n| n.kind() != "let_declaration"), pool);
         }
         "if_expression" => {
-            let one = of(node.child_by_field_name("consequence"), pool);
-            let other = node.child_by_field_name("alternative").and_then(|n| n.named_child(0));
+            let one = of(field!(node, "consequence"), pool);
+            let other = field!(node, "alternative").and_then(|n| n.named_child(0));
             let other = of(other, pool);
             Expr::Either(one, other)
         }
-        "macro_invocation" => match node.child_by_field_name("macro").map_or("", text) {
+        "macro_invocation" => match field!(node, "macro").map_or("", text) {
             "vec" => return pool.value_of(&["Vec"]),
             "format" => return pool.value_of(&["String"]),
             _ => return 0,
@@ -786,8 +786,8 @@ pub(super) fn type_expr<'t>(
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
     let shape = match node.kind() {
         "scoped_identifier" | "scoped_type_identifier" => {
-            let name = node.child_by_field_name("name").map_or("", text);
-            let Some(path) = node.child_by_field_name("path") else {
+            let name = field!(node, "name").map_or("", text);
+            let Some(path) = field!(node, "path") else {
                 // `::name`: a crate.
                 let root = pool.named_expr("::");
                 let name = pool.name(name);
@@ -835,8 +835,8 @@ pub(super) fn ty<'t>(
             name => Type::Named(vec![pool.name(name)], Vec::new()),
         },
         "scoped_type_identifier" | "scoped_identifier" => {
-            let path = node.child_by_field_name("path");
-            let name = pool.name(node.child_by_field_name("name").map_or("", text));
+            let path = field!(node, "path");
+            let name = pool.name(field!(node, "name").map_or("", text));
             match path.map(|path| (path.kind(), path)) {
                 None => Type::Named(vec![pool.name("::"), name], Vec::new()),
                 Some(("crate" | "super" | "self", path)) => {
@@ -856,22 +856,20 @@ pub(super) fn ty<'t>(
         }
         "crate" | "super" | "self" => Type::Named(vec![pool.name(text(node))], Vec::new()),
         "generic_type" => {
-            let head = inner(node.child_by_field_name("type"), pool);
-            let arguments = node.child_by_field_name("type_arguments");
+            let head = inner(field!(node, "type"), pool);
+            let arguments = field!(node, "type_arguments");
             let arguments = arguments.map(|n| all(n, pool)).unwrap_or_default();
             match pool.get_type(head).clone() {
                 Type::Named(path, _) => Type::Named(path, arguments),
                 other => other,
             }
         }
-        "reference_type" | "pointer_type" => {
-            Type::Reference(inner(node.child_by_field_name("type"), pool))
-        }
-        "array_type" => Type::Array(inner(node.child_by_field_name("element"), pool)),
+        "reference_type" | "pointer_type" => Type::Reference(inner(field!(node, "type"), pool)),
+        "array_type" => Type::Array(inner(field!(node, "element"), pool)),
         "tuple_type" => Type::Tuple(all(node, pool)),
         "unit_type" => Type::Tuple(Vec::new()),
         "dynamic_type" | "abstract_type" => {
-            let of = inner(node.child_by_field_name("trait"), pool);
+            let of = inner(field!(node, "trait"), pool);
             match pool.get_type(of) {
                 Type::All(_) => return of,
                 _ => Type::All(vec![of]),
@@ -880,17 +878,17 @@ pub(super) fn ty<'t>(
         "bounded_type" => Type::All(all(node, pool).into_iter().filter(|&t| t != 0).collect()),
         "bracketed_type" => return inner(node.named_child(0), pool),
         "qualified_type" => {
-            let of = inner(node.child_by_field_name("type"), pool);
-            let alias = inner(node.child_by_field_name("alias"), pool);
+            let of = inner(field!(node, "type"), pool);
+            let alias = inner(field!(node, "alias"), pool);
             Type::Projection(of, alias, 0)
         }
         "function_type" => {
-            let returns = inner(node.child_by_field_name("return_type"), pool);
+            let returns = inner(field!(node, "return_type"), pool);
             // `impl Fn(..) -> T`
             Type::Function(returns)
         }
         "type_binding" | "higher_ranked_trait_bound" | "type_arguments" | "removed_trait_bound" => {
-            return inner(node.child_by_field_name("type"), pool);
+            return inner(field!(node, "type"), pool);
         }
         _ => return 0,
     };
