@@ -187,7 +187,7 @@ pub mod flags {
     /// Embedded: its members are members of its owner.
     pub const EMBEDDED: u16 = 1 << 13;
     /// Says itself that it stands in for a member of a base (`@Override`).
-    pub const OVERRIDE: u16 = 1 << 14;
+    pub const OVERRIDE: u16 = 1 << 15;
 
     /// Import: all public names.
     pub const GLOB: u16 = 1;
@@ -359,9 +359,10 @@ pub struct Binding {
 /// What a reference does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReferenceKind {
-    /// Calls; instantiates if it is a type. `target` is the call, an `Expr::Call`.
+    /// Calls; instantiates if it is a type. `target` is the call, an `Expr::Call` or `Expr::Invoke`.
     Call,
-    /// Makes a value of a type. `target` is the type's name or path, or an `Expr::New`.
+    /// Makes a value of a type. `target` is the type's name or path, an `Expr::New`, or an
+    /// `Expr::Invoke` of the name or path, whose arguments choose the constructor.
     Instantiate,
     /// Names a type.
     Type,

@@ -265,7 +265,7 @@ impl<'a> Content<'a> {
                 }
             }
             Expr::Invoke(callee, of) => {
-                unary(self, 22, *callee);
+                unary(self, 30, *callee);
                 self.number(of.len() as u64);
                 for &id in of {
                     self.expr(id);

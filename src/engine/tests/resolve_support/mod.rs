@@ -114,9 +114,11 @@ pub fn check(sources: &[(&str, &str)]) {
                 .split(',')
                 .map(str::trim)
                 .filter(|target| !target.is_empty())
-                .map(|target| match target.contains(":") {
-                    true => target.to_owned(),
-                    false => format!("{path}:{target}"),
+                .map(|target| {
+                    match target.split_once(':').is_some_and(|(path, _)| path.contains('.')) {
+                        true => target.to_owned(),
+                        false => format!("{path}:{target}"),
+                    }
                 })
                 .collect();
             expected.sort();
