@@ -72,3 +72,58 @@ fn deref_inline_modules_and_macros() {
         "use std::sync::{Arc, Mutex};\nmacro_rules! say { () => {} }\npub struct Guard { s: State }\npub struct State;\nimpl State { fn tick(&self) {} }\nimpl std::ops::Deref for Guard {\n    type Target = State;\n    fn deref(&self) -> &State { &self.s }\n}\npub struct Shared { state: Arc<Mutex<State>> }\nimpl Shared {\n    fn lock(&self, g: Guard) {\n        g.tick(); //-> State::tick\n        self.state.lock().unwrap().tick(); //-> State::tick\n        say!(); //-> say\n        util::deep(); //-> util::deep\n    }\n}\nmod util {\n    pub fn deep() {\n        super::top(); //-> top\n        top(); //->\n    }\n}\nfn top() {\n    fn local() {}\n    local(); //-> top::local\n    let f = util::deep;\n    f(); //-> util::deep\n}\n#[cfg(test)]\nmod tests {\n    use super::*;\n    fn t() {\n        top(); //-> top\n        State.tick(); //-> State::tick\n    }\n}\n",
     )]);
 }
+
+#[test]
+fn conversions_wrappers_and_items_in_macros() {
+    check(&[
+        (
+            "src/lib.rs",
+            "use std::borrow::Borrow;
+use std::sync::Arc;
+cfg_x! { mod hidden; }
+pub struct Name;
+impl Name { fn text(&self) {} }
+pub struct S { name: Name }
+impl S {
+    fn name(&self) -> u8 {
+        self.name.text(); //-> Name::text
+        0
+    }
+    cfg_x! {
+        fn more(&self) {
+            self.name(); //-> S::name
+        }
+    }
+}
+pub struct Wrap<T> { v: T }
+impl<T> std::ops::Deref for Wrap<T> {
+    type Target = T;
+    fn deref(&self) -> &T { &self.v }
+}
+pub struct It;
+impl Iterator for It {
+    type Item = Name;
+    fn next(&mut self) -> Option<Name> { None }
+}
+fn f<A: Into<Name>, B: Clone + Borrow<S>>(a: A, b: B, w: Wrap<Name>, it: It, o: Option<Name>) {
+    let a = a.into(); //->
+    a.text(); //-> Name::text
+    b.borrow().name(); //-> S::name
+    w.text(); //-> Name::text
+    w.clone().text(); //-> Name::text
+    it.filter(|_| true).for_each(|n| n.text()); //-> Name::text
+    let c = Arc::new(S { name: Name }); //-> S
+    c.name(); //-> S::name
+    Arc::clone(&c).more(); //-> S::more
+    let m = match o { Some(m) => m, None => return };
+    m.text(); //-> Name::text
+    let n = match c.name() { 1 => c, _ => Arc::clone(&c) }; //-> S::name
+    n.more(); //-> S::more
+    hidden::deep(); //-> src/hidden.rs:deep
+    for x in w { x.text(); } //->
+}
+",
+        ),
+        ("src/hidden.rs", "pub fn deep() {}\n"),
+    ]);
+}

@@ -135,8 +135,8 @@ fn ends(invocation: Node<'_>, source: &str) -> Option<[Cut; 2]> {
     }
     let last = u32::try_from(invocation.named_child_count().checked_sub(1)?).ok()?;
     let tokens = invocation.named_child(last).filter(|n| n.kind() == "token_tree")?;
-    let count = u32::try_from(tokens.child_count()).ok()?;
-    let (open, close) = (tokens.child(0)?, tokens.child(count.checked_sub(1)?)?);
+    let last = tokens.child_count().checked_sub(1)?;
+    let (open, close) = (tokens.child(0)?, tokens.child(last)?);
     if open.kind() != "{" || close.kind() != "}" {
         return None;
     }

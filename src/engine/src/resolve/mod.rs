@@ -45,6 +45,7 @@ mod languages;
 mod members;
 mod names;
 mod ty;
+mod types;
 mod workspace;
 
 pub use workspace::{FileInput, Workspace};

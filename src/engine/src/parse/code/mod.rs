@@ -5,7 +5,8 @@
 //! for the node's inside and is closed behind it. Expressions and types are turned into shapes by
 //! functions that recurse at most `MAX_SHAPE` deep; the walk itself does not recurse.
 //!
-//! A language is one file here and its line in `extractor`.
+//! A language is one file here, with its line in `extractor`; one that is long has the shapes of its
+//! expressions and types, and what its patterns bind, in files beside it.
 
 /// The child in a field of its parent. The field's number is found once for each place this stands in,
 /// so it must stand in the part of one language.
@@ -23,8 +24,14 @@ mod java;
 mod java_shape;
 mod pool;
 mod python;
+mod python_bind;
+mod python_import;
+mod python_shape;
 mod rust;
+mod rust_bind;
+mod rust_items;
 mod rust_macro;
+mod rust_shape;
 
 use std::sync::OnceLock;
 

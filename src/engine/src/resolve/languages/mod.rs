@@ -8,7 +8,9 @@ mod java_results;
 mod java_std;
 mod other;
 mod python;
+mod python_std;
 mod rust;
+mod rust_modules;
 mod rust_std;
 
 use onyx_protocol::code::{Declared, ExprId, Import, Pool, Within};
