@@ -268,6 +268,46 @@ fn incremental_is_clean() {
 /// modules, packages without `__init__.py`, crates, impl blocks and macros by name.
 const SMALL: &[(&str, &[&str])] = &[
     (
+        "j/a/Base.java",
+        &[
+            "package a;\npublic class Base<T> { public T item; public T get() { return item; } public void hook(int x) {}\npublic static class In { public void go() {} } }\n",
+            "package a;\npublic class Base<T> implements Shape { public void hook(String s) {} public b.Part get() { return null; } }\n",
+            "package b;\npublic class Base<T> { public T get() { return null; } public void area() {} }\n",
+        ],
+    ),
+    (
+        "j/a/Shape.java",
+        &[
+            "package a;\npublic interface Shape { void f(b.Part p); default void area() {} }\n",
+            "package a;\npublic interface Shape { void f(Base<b.Part> p); }\n",
+            "package a;\npublic interface Shape { void f(b.Part p); void g(); }\n",
+        ],
+    ),
+    (
+        "j/a/Tools.java",
+        &[
+            "package a;\npublic class Tools { public static void help(Shape s) {} public static b.Part ONE; }\n",
+            "package a;\npublic class Tools extends Base<b.Part> { public static void help(Shape s) {} static void help(int x) {} }\n",
+        ],
+    ),
+    (
+        "j/b/Part.java",
+        &[
+            "package b;\npublic class Part { public Part go() { return this; } public void use() {} }\n",
+            "package b;\npublic record Part(Part go) { public void use() {} }\n",
+            "package a;\npublic class Part { public void use() {} }\n",
+        ],
+    ),
+    ("j/b/Base.java", &["package b;\npublic class Base<T> { public void area() {} }\n"]),
+    (
+        "j/b/Sub.java",
+        &[
+            "package b;\nimport a.*;\nimport static a.Tools.*;\nclass Sub extends a.Base<Part> {\npublic void hook(int x) { get().go().use(); item.use(); area(); hook(1); help(p -> p.use()); ONE.go(); new In().go(); new Base<Part>().area(); }\n}\n",
+            "package b;\nimport a.Base;\nimport a.Tools;\nclass Sub extends Base<Part> implements a.Shape {\npublic void f(Part p) { p.go().use(); Tools.help(this); Tools.help(x -> x.get().use()); get().use(); super.hook(1); }\n}\n",
+            "package a;\nclass Sub extends Base<Part> { void f(Part p) { p.use(); get().use(); hook(2); hook(\"\"); } }\n",
+        ],
+    ),
+    (
         "pkg/__init__.py",
         &[
             "from .a import C\nfrom .b import *\n",

@@ -484,9 +484,10 @@ pub struct Binding {
 /// What a reference does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReferenceKind {
-    /// Calls; instantiates if it is a type. `target` is the call, an `Expr::Call`.
+    /// Calls; instantiates if it is a type. `target` is the call, an `Expr::Call` or `Expr::Invoke`.
     Call,
-    /// Makes a value of a type. `target` is the type's name or path, or an `Expr::New`.
+    /// Makes a value of a type. `target` is the type's name or path, an `Expr::New`, or an
+    /// `Expr::Invoke` of the name or path, whose arguments choose the constructor.
     Instantiate,
     /// Names a type.
     Type,

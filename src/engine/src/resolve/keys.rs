@@ -304,7 +304,7 @@ impl<'a> Content<'a> {
                 }
             }
             Expr::Invoke(callee, of) => {
-                unary(self, 24, *callee);
+                unary(self, 30, *callee);
                 self.number(of.len() as u64);
                 for &id in of {
                     self.expr(id);

@@ -126,21 +126,21 @@ impl Extractor for Java {
             BLOCK => b.open(ScopeKind::Block, Within::FILE),
             FOR_EACH => {
                 b.open(ScopeKind::Block, Within::FILE);
-                let value = node.child_by_field_name("value");
+                let value = field!(node, "value");
                 let of = value.map_or(0, |value| expr(value, b.source, &mut b.own, 0));
                 let element = b.own.expr(Expr::Element(of));
                 bind(b, node, element);
             }
             INVOCATION => {
                 let target = expr(node, b.source, &mut b.own, 0);
-                let name = node.child_by_field_name("name").unwrap_or(node);
+                let name = field!(node, "name").unwrap_or(node);
                 b.refer(ReferenceKind::Call, target, name);
             }
             CREATION => creation(b, node),
             CONSTRUCTION => {
-                if let Some(which) = node.child_by_field_name("constructor") {
+                if let Some(which) = field!(node, "constructor") {
                     let callee = expr(which, b.source, &mut b.own, 0);
-                    let list = node.child_by_field_name("arguments");
+                    let list = field!(node, "arguments");
                     let arguments = arguments(list, b.source, &mut b.own, 0);
                     let target = b.own.expr(Expr::Invoke(callee, arguments));
                     b.refer(ReferenceKind::Call, target, which);
@@ -148,8 +148,7 @@ impl Extractor for Java {
             }
             METHOD_REFERENCE => method_reference(b, node),
             FIELD_ACCESS => {
-                if let Some(name) = node.child_by_field_name("field").filter(|n| n.kind() != "this")
-                {
+                if let Some(name) = field!(node, "field").filter(|n| n.kind() != "this") {
                     let target = expr(node, b.source, &mut b.own, 0);
                     b.refer(ReferenceKind::Read, target, name);
                 }
@@ -184,14 +183,14 @@ impl Extractor for Java {
             HERITAGE => b.in_type = true,
             TYPE_ARGUMENTS => b.in_type = false,
             ANNOTATION => {
-                if let Some(name) = node.child_by_field_name("name") {
+                if let Some(name) = field!(node, "name") {
                     type_reference(b, ReferenceKind::Type, name);
                 }
             }
             ENUM_CONSTANT => enum_constant(b, node),
             INSTANCE_OF => {
-                if let Some(name) = node.child_by_field_name("name") {
-                    let of = node.child_by_field_name("right");
+                if let Some(name) = field!(node, "name") {
+                    let of = field!(node, "right");
                     let of = of.map_or(0, |of| ty(of, b.source, &mut b.own, 0));
                     let text = b.text(name);
                     b.bind(text, of, 0, name.start_position());
@@ -219,13 +218,13 @@ impl Extractor for Java {
             CATCH => {
                 let of = children(node).into_iter().find(|n| n.kind() == "catch_type");
                 let of = of.map_or(0, |of| ty(of, b.source, &mut b.own, 0));
-                if let Some(name) = node.child_by_field_name("name") {
+                if let Some(name) = field!(node, "name") {
                     let text = b.text(name);
                     b.bind(text, of, 0, name.start_position());
                 }
             }
             RESOURCE => {
-                let value = node.child_by_field_name("value");
+                let value = field!(node, "value");
                 let value = value.map_or(0, |value| expr(value, b.source, &mut b.own, 0));
                 bind(b, node, value);
             }
@@ -256,14 +255,14 @@ impl Extractor for Java {
 
 /// The type of a declaration and what is behind its name, as others see it.
 fn shared_type<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> TypeId {
-    let (of, brackets) = (node.child_by_field_name("type"), node.child_by_field_name("dimensions"));
+    let (of, brackets) = (field!(node, "type"), field!(node, "dimensions"));
     ty_with(of, brackets, b.source, &mut b.shared)
 }
 
 /// Binds the name of a node with its type, or with what it is set to when it has none.
 fn bind<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, value: ExprId) {
-    let Some(name) = node.child_by_field_name("name") else { return };
-    let (of, brackets) = (node.child_by_field_name("type"), node.child_by_field_name("dimensions"));
+    let Some(name) = field!(node, "name") else { return };
+    let (of, brackets) = (field!(node, "type"), field!(node, "dimensions"));
     let of = ty_with(of, brackets, b.source, &mut b.own);
     let text = b.text(name);
     b.bind(text, of, if of == 0 { value } else { 0 }, name.start_position());
@@ -331,7 +330,7 @@ fn listed<'t>(b: &mut Builder<'_, 't>, clause: Node<'t>, bases: &mut Vec<TypeId>
 }
 
 fn generics<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>) -> Vec<Generic> {
-    let Some(list) = node.child_by_field_name("type_parameters") else { return Vec::new() };
+    let Some(list) = field!(node, "type_parameters") else { return Vec::new() };
     let mut found = Vec::new();
     for parameter in children(list) {
         let mut generic = Generic::default();
@@ -379,12 +378,11 @@ fn type_declaration<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 /// The name of the one method of an interface that a lambda stands for; what is no name when there
 /// are several, unknown when there is none.
 fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> TypeId {
-    let Some(body) = node.child_by_field_name("body") else { return 0 };
+    let Some(body) = field!(node, "body") else { return 0 };
     let mut found = None;
     for method in children(body) {
-        let is_abstract =
-            method.kind() == "method_declaration" && method.child_by_field_name("body").is_none();
-        let Some(name) = method.child_by_field_name("name").filter(|_| is_abstract) else {
+        let is_abstract = method.kind() == "method_declaration" && field!(method, "body").is_none();
+        let Some(name) = field!(method, "name").filter(|_| is_abstract) else {
             continue;
         };
         let name = b.text(name);
@@ -405,7 +403,7 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let number = b.definition(node);
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
     let modifiers = modifiers(node, b.source);
-    let name = node.child_by_field_name("name");
+    let name = field!(node, "name");
     let is_method = node.kind() == "method_declaration";
     if let Some(name) = name
         && number.is_some()
@@ -423,12 +421,12 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         }
         _ => node,
     };
-    let list = of.child_by_field_name("parameters").map(children).unwrap_or_default();
+    let list = field!(of, "parameters").map(children).unwrap_or_default();
     let mut bits = if modifiers.is_static { flags::STATIC } else { 0 };
     if modifiers.is_override {
         bits |= flags::OVERRIDE;
     }
-    if is_method && node.child_by_field_name("body").is_none() {
+    if is_method && field!(node, "body").is_none() {
         bits |= flags::ABSTRACT;
     }
     let mut parameters = Vec::new();
@@ -446,9 +444,9 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             _ => continue,
         };
         let shape = |pool: &mut Interner<'t>| {
-            let brackets = declarator.child_by_field_name("dimensions");
+            let brackets = field!(declarator, "dimensions");
             if declarator.id() == child.id() {
-                return ty_with(child.child_by_field_name("type"), brackets, source, pool);
+                return ty_with(field!(child, "type"), brackets, source, pool);
             }
             let mut parts = children(child).into_iter();
             let is_type = |n: &Node<'_>| {
@@ -457,7 +455,7 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
             let of = ty_with(parts.find(is_type), brackets, source, pool);
             pool.ty(Type::Array(of))
         };
-        let Some(name) = declarator.child_by_field_name("name") else { continue };
+        let Some(name) = field!(declarator, "name") else { continue };
         let text = b.text(name);
         let of = shape(&mut b.shared);
         let name_id = b.shared.name(text);
@@ -480,10 +478,10 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 
 fn fields<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let is_static = modifiers(node, b.source).is_static || node.kind() == "constant_declaration";
-    let of = node.child_by_field_name("type");
+    let of = field!(node, "type");
     for declarator in children(node) {
         if let Some(number) = b.definition(declarator) {
-            let brackets = declarator.child_by_field_name("dimensions");
+            let brackets = field!(declarator, "dimensions");
             let of = ty_with(of, brackets, b.source, &mut b.shared);
             let declared = b.declared(number);
             declared.ty = of;
@@ -493,15 +491,15 @@ fn fields<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 }
 
 fn local<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let of = node.child_by_field_name("type");
+    let of = field!(node, "type");
     for declarator in children(node) {
         if declarator.kind() != "variable_declarator" {
             continue;
         }
-        let Some(name) = declarator.child_by_field_name("name") else { continue };
-        let brackets = declarator.child_by_field_name("dimensions");
+        let Some(name) = field!(declarator, "name") else { continue };
+        let brackets = field!(declarator, "dimensions");
         let of = ty_with(of, brackets, b.source, &mut b.own);
-        let value = match declarator.child_by_field_name("value") {
+        let value = match field!(declarator, "value") {
             Some(value) if of == 0 => expr(value, b.source, &mut b.own, 0),
             _ => 0,
         };
@@ -546,11 +544,11 @@ fn given_to<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
             return if call == 0 { 0 } else { b.own.expr(Expr::Part(call, at)) };
         }
         "variable_declarator" => {
-            parent.parent().and_then(|declaration| declaration.child_by_field_name("type"))
+            parent.parent().and_then(|declaration| field!(declaration, "type"))
         }
-        "cast_expression" => parent.child_by_field_name("type"),
+        "cast_expression" => field!(parent, "type"),
         "assignment_expression" => {
-            let left = parent.child_by_field_name("left");
+            let left = field!(parent, "left");
             let left = left.map_or(0, |left| expr(left, source, &mut b.own, 0));
             let of = b.own.ty(Type::Of(left));
             return b.own.expr(Expr::OfType(of));
@@ -562,7 +560,7 @@ fn given_to<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
             {
                 around = other.parent();
             }
-            around.and_then(|method| method.child_by_field_name("type"))
+            around.and_then(|method| field!(method, "type"))
         }
         _ => None,
     };
@@ -573,7 +571,7 @@ fn given_to<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
 }
 
 fn creation<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let Some(of) = node.child_by_field_name("type") else { return };
+    let Some(of) = field!(node, "type") else { return };
     let Some((mut path, name)) = type_path(b, of) else { return };
     if let Some(outer) = node.child(0).filter(|first| first.kind() != "new") {
         let outer = expr(outer, b.source, &mut b.own, 0);
@@ -595,7 +593,7 @@ fn creation<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         b.within = outer;
         return;
     }
-    let arguments = arguments(node.child_by_field_name("arguments"), b.source, &mut b.own, 0);
+    let arguments = arguments(field!(node, "arguments"), b.source, &mut b.own, 0);
     let target = b.own.expr(Expr::Invoke(path, arguments));
     b.refer(ReferenceKind::Instantiate, target, name);
 }
@@ -641,9 +639,7 @@ fn enum_constant<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let base = b.shared.ty(Type::Named(path, Vec::new()));
     b.declared(number).bases = vec![base];
     b.open(ScopeKind::Block, Within::definition(number));
-    if let (Some(list), Some(name)) =
-        (node.child_by_field_name("arguments"), node.child_by_field_name("name"))
-    {
+    if let (Some(list), Some(name)) = (field!(node, "arguments"), field!(node, "name")) {
         let arguments = arguments(Some(list), b.source, &mut b.own, 0);
         let path = b.own.named_expr(of);
         let target = b.own.expr(Expr::Invoke(path, arguments));
@@ -663,7 +659,7 @@ fn switch_label<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Step {
     {
         around = other.parent();
     }
-    let of = around.and_then(|switch| switch.child_by_field_name("condition"));
+    let of = around.and_then(|switch| field!(switch, "condition"));
     let of = of.map_or(0, |of| expr(of, b.source, &mut b.own, 0));
     let mut step = Step::Skip;
     for label in labels {

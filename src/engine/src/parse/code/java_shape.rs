@@ -32,7 +32,7 @@ pub(super) fn arguments<'t>(
 
 /// The parameters of a function without name: their nodes, and whether they have types.
 pub(super) fn lambda_parameters<'t>(node: Node<'t>) -> (Vec<Node<'t>>, bool) {
-    match node.child_by_field_name("parameters") {
+    match field!(node, "parameters") {
         Some(list) if list.kind() == "identifier" => (vec![list], false),
         Some(list) => (children(list), list.kind() == "formal_parameters"),
         None => (Vec::new(), false),
@@ -50,7 +50,6 @@ pub(super) fn expr<'t>(
         return 0;
     }
     let text = |node: Node<'_>| source.get(node.byte_range()).unwrap_or_default();
-    let field = |name: &str| node.child_by_field_name(name);
     let of = |node: Option<Node<'t>>, pool: &mut Interner<'t>| {
         node.map_or(0, |node| expr(node, source, pool, depth + 1))
     };
@@ -60,7 +59,9 @@ pub(super) fn expr<'t>(
         "this" => Expr::SelfRef,
         "super" => Expr::Super,
         "field_access" => {
-            let (Some(object), Some(name)) = (field("object"), field("field")) else { return 0 };
+            let (Some(object), Some(name)) = (field!(node, "object"), field!(node, "field")) else {
+                return 0;
+            };
             if name.kind() == "this" {
                 // `Outer.this`
                 let ty = dotted(text(object), pool);
@@ -71,8 +72,8 @@ pub(super) fn expr<'t>(
             }
         }
         "method_invocation" => {
-            let Some(name) = field("name") else { return 0 };
-            let callee = match field("object") {
+            let Some(name) = field!(node, "name") else { return 0 };
+            let callee = match field!(node, "object") {
                 Some(object) if is_qualified_super(node) => {
                     // `Type.super.method()`
                     let ty = dotted(text(object), pool);
@@ -87,7 +88,7 @@ pub(super) fn expr<'t>(
                 }
                 None => pool.named_expr(text(name)),
             };
-            let arguments = arguments(field("arguments"), source, pool, depth);
+            let arguments = arguments(field!(node, "arguments"), source, pool, depth);
             Expr::Invoke(callee, arguments)
         }
         "object_creation_expression" => {
@@ -95,25 +96,25 @@ pub(super) fn expr<'t>(
                 // `outer.new Inner()`
                 return 0;
             }
-            let ty = field("type").map_or(0, |node| ty(node, source, pool, depth + 1));
-            let count = field("arguments").map_or(0, |list| list.named_child_count());
+            let ty = field!(node, "type").map_or(0, |node| ty(node, source, pool, depth + 1));
+            let count = field!(node, "arguments").map_or(0, |list| list.named_child_count());
             Expr::New(ty, u8::try_from(count).unwrap_or(u8::MAX))
         }
-        "array_access" => Expr::Index(of(field("array"), pool)),
+        "array_access" => Expr::Index(of(field!(node, "array"), pool)),
         "parenthesized_expression" => return of(children(node).first().copied(), pool),
         "cast_expression" => {
-            Expr::OfType(field("type").map_or(0, |node| ty(node, source, pool, depth + 1)))
+            Expr::OfType(field!(node, "type").map_or(0, |node| ty(node, source, pool, depth + 1)))
         }
         "ternary_expression" => {
-            let one = of(field("consequence"), pool);
-            Expr::Either(one, of(field("alternative"), pool))
+            let one = of(field!(node, "consequence"), pool);
+            Expr::Either(one, of(field!(node, "alternative"), pool))
         }
-        "assignment_expression" => return of(field("left"), pool),
+        "assignment_expression" => return of(field!(node, "left"), pool),
         "update_expression" => return of(children(node).first().copied(), pool),
         "unary_expression" if node.child(0).is_some_and(|c| c.kind() == "!") => {
             return value("boolean", pool);
         }
-        "unary_expression" => return of(field("operand"), pool),
+        "unary_expression" => return of(field!(node, "operand"), pool),
         "binary_expression" => return binary(node, source, pool, depth),
         "instanceof_expression" | "true" | "false" => return value("boolean", pool),
         "string_literal" => return pool.value_of(&["java", "lang", "String"]),
@@ -136,7 +137,7 @@ pub(super) fn expr<'t>(
             Expr::OfType(pool.ty(Type::Named(path, vec![of])))
         }
         "array_creation_expression" => {
-            let mut of = field("type").map_or(0, |node| ty(node, source, pool, depth + 1));
+            let mut of = field!(node, "type").map_or(0, |node| ty(node, source, pool, depth + 1));
             let mut cursor = node.walk();
             for part in node.children(&mut cursor) {
                 let count = match part.kind() {
@@ -170,11 +171,11 @@ fn is_qualified_super(node: Node<'_>) -> bool {
 }
 
 fn binary<'t>(node: Node<'t>, source: &'t str, pool: &mut Interner<'t>, depth: u8) -> ExprId {
-    let operator = node.child_by_field_name("operator").map_or("", |o| o.kind());
+    let operator = field!(node, "operator").map_or("", |o| o.kind());
     match operator {
         "+" | "-" | "*" | "/" | "%" | "&" | "|" | "^" => {}
         "<<" | ">>" | ">>>" => {
-            let left = node.child_by_field_name("left");
+            let left = field!(node, "left");
             return left.map_or(0, |left| expr(left, source, pool, depth + 1));
         }
         _ => return pool.value_of(&["boolean"]),
@@ -273,9 +274,9 @@ pub(super) fn ty<'t>(
             pool.ty(Type::Named(names, arguments))
         }
         "array_type" => {
-            let element = node.child_by_field_name("element");
+            let element = field!(node, "element");
             let mut of = element.map_or(0, |node| ty(node, source, pool, depth + 1));
-            for _ in 0..dimensions(node.child_by_field_name("dimensions"), source) {
+            for _ in 0..dimensions(field!(node, "dimensions"), source) {
                 of = pool.ty(Type::Array(of));
             }
             of

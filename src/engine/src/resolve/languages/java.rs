@@ -10,7 +10,7 @@ use std::rc::Rc;
 use onyx_protocol::code::{Expr, ExprId, Import, Pool, Within, flags};
 use onyx_protocol::facts::NodeKind;
 
-use super::{Rules, Special, java_calls, java_std};
+use super::{Rules, Special, java_calls, java_lambdas, java_std};
 use crate::resolve::context::{Context, Place};
 use crate::resolve::infer::as_type;
 use crate::resolve::ty::{Def, Entity, Found, Module, Space, Strategy, Ty};
@@ -231,7 +231,7 @@ impl Rules for Java {
     }
 
     fn passed_to(&self, context: &Context<'_>, place: Place<'_>, to: ExprId, index: u8) -> Ty {
-        java_calls::passed_to(context, place, to, index)
+        java_lambdas::passed_to(context, place, to, index)
     }
 
     fn type_path(&self, context: &Context<'_>, place: Place<'_>, path: &[&str]) -> Vec<Found> {

@@ -6,7 +6,8 @@
 use onyx_protocol::code::{Expr, ExprId, flags};
 use onyx_protocol::facts::NodeKind;
 
-use super::java_calls::{functional, is_null};
+use super::java_calls::is_null;
+use super::java_lambdas::functional;
 use super::java_results;
 use super::java_std::{self, ARRAY, last};
 use crate::resolve::context::{Context, Place};

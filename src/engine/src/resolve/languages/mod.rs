@@ -10,6 +10,7 @@ mod golang_satisfy;
 mod golang_universe;
 mod java;
 mod java_calls;
+mod java_lambdas;
 mod java_overloads;
 mod java_results;
 mod java_std;
