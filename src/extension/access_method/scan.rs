@@ -17,6 +17,9 @@ use crate::{client, guc, xact};
 /// Most hits asked for at once; a scan that needs more goes on exactly from the heap.
 const MAX_K: u32 = 1_000_000;
 
+/// How many times as many are asked for each time a scan goes on: each search begins anew.
+const GROWTH: u32 = 4;
+
 /// Hits asked for first: mostly enough for a LIMIT, and fewer to send than there are candidates.
 const FIRST_K: u32 = 64;
 
@@ -149,12 +152,14 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
         Source::Engine { generation, k, .. } if k < guc::EF_SEARCH.get() as u32 => {
             (generation, guc::EF_SEARCH.get() as u32)
         }
-        Source::Engine { generation, k, .. } if k < MAX_K => (generation, (k * 2).min(MAX_K)),
+        Source::Engine { generation, k, .. } if k < MAX_K => (generation, (k * GROWTH).min(MAX_K)),
         // SAFETY: the caller's promise.
         Source::Engine { .. } => return unsafe { go_exact(scan, state, None) },
     };
     let Some(query) = state.query.clone() else { return Ok(false) };
-    let ef = k.max(guc::EF_SEARCH.get() as u32);
+    let least = guc::EF_SEARCH.get() as u32;
+    // A scan that goes on needs the farther ones too, which a search for just as many mostly misses.
+    let ef = if k <= least.max(FIRST_K) { least.max(k) } else { k * 2 };
     match client::call(RequestBody::IndexSearch { generation, query, k, ef }) {
         // The engine was started again meanwhile, maybe on another store.
         Ok(Response::Hits(_)) if has_another_engine() => {

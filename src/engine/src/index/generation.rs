@@ -85,6 +85,9 @@ pub struct Generation {
     /// Points linked or taken out since the graph was saved, and the moment of the last save.
     pub(super) unsaved: AtomicUsize,
     pub(super) moment: AtomicU64,
+    /// Points queued for the graph since it was looked whether all can be reached.
+    pub(super) unreached: AtomicUsize,
+    pub(super) reach_queued: AtomicBool,
     pub(super) saving: Mutex<()>,
     pub(super) save_queued: AtomicBool,
 }
@@ -107,6 +110,8 @@ impl Generation {
             share: Share::new(Arc::clone(&shared.budget)),
             unsaved: AtomicUsize::new(0),
             moment: AtomicU64::new(0),
+            unreached: AtomicUsize::new(0),
+            reach_queued: AtomicBool::new(false),
             saving: Mutex::new(()),
             save_queued: AtomicBool::new(false),
         }
@@ -153,9 +158,13 @@ impl Generation {
 
     /// Puts points into their rows and queues them for the graph; searches find them from now on. The
     /// caller is the generation's one writer.
-    pub(super) fn arrive(&self, arrivals: &[Arrival<'_>]) -> Result<(), WireError> {
+    pub(super) fn arrive(
+        &self,
+        shared: &Shared,
+        arrivals: &[Arrival<'_>],
+    ) -> Result<(), WireError> {
         let (graph, linker) = self.graph();
-        let Err(error) = self.place(&graph, &linker, arrivals) else { return Ok(()) };
+        let Err(error) = self.place(shared, &graph, &linker, arrivals) else { return Ok(()) };
         let reason = match error.detail.is_empty() {
             true => error.message.clone(),
             false => format!("{}: {}", error.message, error.detail.trim_end_matches('.')),
@@ -183,6 +192,7 @@ impl Generation {
 
     fn place(
         &self,
+        shared: &Shared,
         graph: &Graph,
         linker: &Arc<Linker>,
         arrivals: &[Arrival<'_>],
@@ -192,12 +202,14 @@ impl Generation {
         }
         let end = graph.end();
         let new = arrivals.iter().filter(|(id, _)| *id as usize >= end).count();
-        self.make_room(graph, new)?;
+        self.make_room(shared, graph, new)?;
         let mut ids = Vec::with_capacity(arrivals.len());
         for (id, values) in arrivals {
             if !graph.reserve(*id, self.has_room_for_rest(graph)) {
                 return Err(no_room(self.memory_bytes(), self.share.budget().limit()));
             }
+            // Another generation may need the memory of this one's rests just now.
+            let _walk = graph.walk();
             // SAFETY: the point is new to the graph, or its row was left by another point, which no
             // walk can reach any more; and there is one writer.
             unsafe { graph.put(*id, values) };
@@ -210,22 +222,32 @@ impl Generation {
         arrivals.iter().for_each(|(id, _)| table.points.publish(&[*id]));
         self.share.set(self.table_bytes(&table));
         self.unsaved.fetch_add(ids.len(), Ordering::Relaxed);
+        self.unreached.fetch_add(ids.len(), Ordering::Relaxed);
         Ok(())
     }
 
-    /// Leaves the rests of rows to the store until so many more points fit into the memory.
-    fn make_room(&self, graph: &Graph, points: usize) -> Result<(), WireError> {
+    /// Leaves rests of rows to the store, its own first, until so many more points fit.
+    fn make_room(&self, shared: &Shared, graph: &Graph, points: usize) -> Result<(), WireError> {
         let bytes = (points * point_bytes(graph)) as u64;
         while !self.share.budget().fits(bytes) {
-            let Some((taken, _)) = graph.rows.take_rest() else {
+            let given = self.leave_rest()
+                || shared.all().iter().any(|other| other.id() != self.id() && other.leave_rest());
+            if !given {
                 let wanted = self.memory_bytes() + bytes;
                 return Err(no_room(wanted, self.share.budget().limit()));
-            };
-            graph.quiesce();
-            drop(taken);
-            self.share.set(self.memory_bytes());
+            }
         }
         Ok(())
+    }
+
+    /// Leaves the rests of one chunk to the store. False when there are none.
+    fn leave_rest(&self) -> bool {
+        let (graph, _) = self.graph();
+        let Some((taken, _)) = graph.rows.take_rest() else { return false };
+        graph.quiesce();
+        drop(taken);
+        self.share.set(self.memory_bytes());
+        true
     }
 
     pub(super) fn has_room_for_rest(&self, graph: &Graph) -> bool {
@@ -281,7 +303,7 @@ impl Generation {
             arrivals.extend(id.zip(*values));
         }
         drop(table);
-        let result = self.arrive(&arrivals);
+        let result = self.arrive(shared, &arrivals);
         drop(writer);
         self.save_soon(shared);
         result

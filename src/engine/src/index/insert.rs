@@ -201,7 +201,7 @@ impl Generation {
         // Equal contents are one point.
         arrivals.sort_by_key(|(id, _)| *id);
         arrivals.dedup_by_key(|(id, _)| *id);
-        self.arrive(&arrivals)
+        self.arrive(shared, &arrivals)
     }
 
     /// Embeddings that need no model run, looked up before any lock is taken.

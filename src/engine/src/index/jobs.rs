@@ -15,6 +15,8 @@ pub enum Job {
     Load(GenerationId),
     /// Take the dead points out of a graph.
     Repair(GenerationId),
+    /// Make every point of a graph reachable.
+    Reach(GenerationId),
     /// Write a graph to the store.
     Save(GenerationId),
     /// The same after everything was removed, and give the entries' disk space back.

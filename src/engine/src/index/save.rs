@@ -18,9 +18,22 @@ const SAVE_SHARE: usize = 8;
 /// ... and at least so many have: linking them takes a fraction of a second.
 const SAVE_POINTS: usize = 5_000;
 
+/// Whether all points can be reached is looked at again after so many new ones ...
+const REACH_POINTS: usize = 256;
+/// ... and one in so many: a new point may take the last link that leads to another.
+const REACH_SHARE: usize = 64;
+
 impl Generation {
-    /// Has the graph saved in the background when enough of it has changed.
+    /// Has the graph saved in the background when enough of it has changed, and looked over.
     pub(super) fn save_soon(&self, shared: &Shared) {
+        let new = self.unreached.load(Ordering::Relaxed);
+        if new >= REACH_POINTS
+            && self.life() == Life::Ready
+            && new >= read(&self.table).graph.linked() / REACH_SHARE
+            && !self.reach_queued.swap(true, Ordering::AcqRel)
+        {
+            shared.jobs.add(Job::Reach(self.id()));
+        }
         let changed = self.unsaved.load(Ordering::Relaxed);
         if changed < SAVE_POINTS || self.life() != Life::Ready {
             return;
@@ -28,6 +41,21 @@ impl Generation {
         let linked = read(&self.table).graph.linked();
         if changed >= linked / SAVE_SHARE && !self.save_queued.swap(true, Ordering::AcqRel) {
             shared.jobs.add(Job::Save(self.id()));
+        }
+    }
+
+    /// Makes every point reachable that is queued or linked now.
+    pub(super) fn reach(&self, shared: &Shared) {
+        self.reach_queued.store(false, Ordering::Release);
+        let new = self.unreached.load(Ordering::Relaxed);
+        let (graph, linker) = self.graph();
+        let stopped = || shared.jobs.stopped() || self.life() != Life::Ready;
+        if linker.wait_for(&linker.unlinked(), &stopped) {
+            let lost = graph.reach_all(&stopped);
+            log::debug!("{lost} of {} points were out of reach", graph.linked());
+            self.unreached.fetch_sub(new, Ordering::Relaxed);
+            // Others may have come meanwhile, and none come after them.
+            self.save_soon(shared);
         }
     }
 

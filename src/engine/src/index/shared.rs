@@ -75,6 +75,10 @@ impl Shared {
                 }
                 generation.repair_ended();
             }
+            Job::Reach(id) => {
+                let Some(generation) = self.get(id) else { return };
+                generation.reach(self);
+            }
             Job::Save(id) | Job::Tidy(id) => {
                 let Some(generation) = self.get(id) else { return };
                 let mut saved = generation.save(self);

@@ -101,6 +101,13 @@ impl World {
         self.shared.get(id(n)).unwrap().graph().1.count()
     }
 
+    /// Whether no look for points out of reach is due.
+    fn is_reached(&self, n: u8) -> bool {
+        let generation = self.shared.get(id(n)).unwrap();
+        !generation.reach_queued.load(std::sync::atomic::Ordering::Relaxed)
+            && generation.unreached.load(std::sync::atomic::Ordering::Relaxed) < 256
+    }
+
     fn state(&self, n: u8) -> GenerationState {
         self.status(&[id(n)])[0].state
     }

@@ -17,7 +17,7 @@ fn measure(world: &World, live: &[(HeapTid, &[f32])], queries: &[Vec<f32>], ef: 
 
 #[test]
 fn a_start_takes_the_graph_over_and_nothing_is_linked_anew() {
-    let (vectors, queries) = clustered(51, 6_000);
+    let (vectors, queries) = clustered(51, 9_000);
     let mut world = World::new();
     world.build_vectors(1, Metric::L2, &vectors);
     let answers =
@@ -79,5 +79,31 @@ fn removing_half_after_a_start_keeps_recall() {
         assert_eq!(world.status(&[id(1)])[0].entries, 6_000);
         let again = measure(&world, &live, &queries, 40);
         assert!(again >= 0.95, "{again}");
+    }
+}
+
+#[test]
+fn points_alone_are_found_while_others_come() {
+    let mut random = Random::new(54);
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &(0..9_000).map(|_| random.vector(3)).collect::<Vec<_>>());
+    // Each far from everything, then more and more that lie on the way to it.
+    for (at, tid) in (9_000..9_020).enumerate() {
+        world
+            .insert(id(1), 2, false, vec![vector(tid, &[0.0, 50.0 * (at + 1) as f32, 3.0])])
+            .unwrap();
+    }
+    for part in 0..10 {
+        let rows: Vec<_> = (0..300)
+            .map(|at| vector(20_000 + part * 300 + at, &[1.0, random.number() * 40.0, part as f32]))
+            .collect();
+        world.insert(id(1), 3, false, rows).unwrap();
+    }
+    // What was inserted last may not have been looked at yet.
+    until(|| world.unlinked(1) == 0 && world.is_reached(1));
+    world.shared.get(id(1)).unwrap().reach(&world.shared);
+    for (at, tid) in (9_000..9_020).enumerate() {
+        let query = [0.0, 50.0 * (at + 1) as f32, 3.1];
+        assert_eq!(world.nearest(1, &query, 1, 40), [tid]);
     }
 }
