@@ -49,8 +49,8 @@ def one_round(tree, threads, peer_first, known_paths):
     figures["memory"] = peak_bytes(engine) + peak_bytes(session.pid)
     figures["parts"] = peak_bytes(engine), peak_bytes(session.pid)
     figures["pending"] = int(session.value("SELECT coalesce(sum(pending), 0) FROM onyx.stat_embedding"))
-    paths = [row[0] for row in session.run("SELECT path FROM onyx.files ORDER BY path")]
-    figures["bytes"] = int(session.value("SELECT sum(size) FROM onyx.files"))
+    paths = [row[0] for row in session.run("SELECT path FROM onyx.files WHERE language <> 'manifest' ORDER BY path")]
+    figures["bytes"] = int(session.value("SELECT sum(size) FROM onyx.files WHERE language <> 'manifest'"))
     languages = session.run("SELECT language, round(sum(size) / 1e6, 1) FROM onyx.files GROUP BY 1 ORDER BY 1")
     figures["languages"] = ", ".join(" ".join(row) for row in languages)
     session.close()

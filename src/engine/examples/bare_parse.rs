@@ -46,6 +46,7 @@ fn parse(parser: &mut tree_sitter::Parser, path: &str) -> Option<u64> {
         Language::JavaScript => tree_sitter_javascript::LANGUAGE,
         Language::Go => tree_sitter_go::LANGUAGE,
         Language::Java => tree_sitter_java::LANGUAGE,
+        Language::Manifest => return None,
     };
     let content = fs::read(path).ok()?;
     parser.set_language(&grammar.into()).ok()?;
