@@ -280,7 +280,7 @@ impl<'w> Context<'w> {
                 let def = Def { slot, number };
                 let Some(declared) = self.declared(def) else { continue };
                 // A method written outside its type is found through the type alone.
-                if declared.receiver != 0 {
+                if declared.kind == NodeKind::Method && declared.receiver != 0 {
                     continue;
                 }
                 let rank = rank(declared.kind, declared.flags, space);
