@@ -115,7 +115,7 @@ fn a_kill_during_an_index_build_gives_an_error_or_an_index_that_comes_by_itself(
     client.run(
         "CREATE TABLE t (id int, v vector(16));
          INSERT INTO t SELECT i, (SELECT array_agg(random()) FROM generate_series(1, 16 + 0 * i))::vector
-         FROM generate_series(1, 15000) i; ANALYZE t",
+         FROM generate_series(1, 60000) i; ANALYZE t",
     );
     let create = "CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)";
     let pid = cluster.wait_for_engine();

@@ -102,6 +102,46 @@ fn a_store_that_was_deleted_comes_back() {
     assert_back(&cluster);
 }
 
+/// The store lies outside the data directory, and only that is put back: the store has a day the server
+/// never had.
+#[test]
+fn a_server_put_back_to_yesterday_does_not_believe_its_store() {
+    let cluster = prepared();
+    let (outside, yesterday) = (cluster.host().join("store"), cluster.host().join("yesterday"));
+    cluster.stop();
+    cluster.configure("onyx.store_path", &outside.display().to_string());
+    cluster.start_again();
+    cluster.wait_for_engine();
+    wait_until_ready(&mut cluster.connect());
+    cluster.stop();
+    copy(&cluster.data(), &yesterday);
+    for round in 0..2 {
+        cluster.start_again();
+        cluster.wait_for_engine();
+        let mut client = cluster.connect();
+        wait_until_ready(&mut client);
+        client.run(&format!(
+            "INSERT INTO t SELECT 5000 + i, ARRAY[3 + {round}, i / 100.0, 0]::vector FROM generate_series(1, 400) i"
+        ));
+        assert_complete(&mut client, "t", "t_v");
+        drop(client);
+        cluster.stop();
+        fs::remove_dir_all(cluster.data()).expect("no data directory");
+        copy(&yesterday, &cluster.data());
+    }
+    cluster.start_again();
+    cluster.wait_for_engine();
+    let mut client = cluster.connect();
+    wait_until_ready(&mut client);
+    // Other rows take the places the lost ones had.
+    client.run(
+        "INSERT INTO t SELECT 7000 + i, ARRAY[-3, i / 100.0, 0]::vector FROM generate_series(1, 300) i",
+    );
+    assert_complete(&mut client, "t", "t_v");
+    let far = "SELECT count(*) FROM (SELECT v FROM t ORDER BY v <-> '[4,2,0]' LIMIT 5) x WHERE v <-> '[4,2,0]' < 1";
+    assert_eq!(client.one::<i64>(far), 0);
+}
+
 /// What a day may bring: a vacuum, whose places other rows take; or rows alone.
 #[test]
 fn a_store_put_back_from_yesterday_is_not_believed() {

@@ -40,16 +40,27 @@ pub fn init() {
 
 /// Where recovery ended, or `None` while the server is in recovery.
 fn recovery_end() -> Option<RecoveryEnd> {
-    // SAFETY: both functions only read shared memory. The replay position keeps, after recovery,
-    // the end of the last record replayed; it is 0 when there was nothing to recover. No session
-    // can have moved it.
-    unsafe {
+    // SAFETY: these only read shared memory. The replay position keeps, after recovery, the end of the
+    // last record replayed; it is 0 when there was nothing to recover. No session can have moved it.
+    let (timeline, started, replayed, now) = unsafe {
         if pg_sys::RecoveryInProgress() {
             return None;
         }
-        let lsn = pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut());
-        Some(RecoveryEnd { timeline: pg_sys::GetWALInsertionTimeLine(), lsn })
-    }
+        (
+            pg_sys::GetWALInsertionTimeLine(),
+            // The same server can be put back to the same position twice.
+            pg_sys::PgStartTime as u64,
+            pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()),
+            pg_sys::GetXLogInsertRecPtr(),
+        )
+    };
+    // After a clean start nothing can be stamped beyond the position now, before the first engine takes
+    // entries, but what a later life of the server has left in a store outside the data directory.
+    let lsn = match replayed {
+        0 => SHARED.exclusive().first_position(now),
+        end => end,
+    };
+    Some(RecoveryEnd { life: u64::from(timeline) << 56 | started & ((1 << 56) - 1), lsn })
 }
 
 /// Main function of the supervisor.

@@ -54,6 +54,7 @@ pub struct Shared {
     error: [u8; ERROR_BYTES],
     error_length: usize,
     supervisor_latch: usize,
+    first_position: u64,
     maintenance: [u32; QUEUE],
     maintenance_length: usize,
 }
@@ -69,6 +70,7 @@ impl Default for Shared {
             error: [0; ERROR_BYTES],
             error_length: 0,
             supervisor_latch: 0,
+            first_position: 0,
             maintenance: [0; QUEUE],
             maintenance_length: 0,
         }
@@ -92,6 +94,14 @@ impl Shared {
     /// Why the engine last ended or did not start, or empty.
     pub fn error(&self) -> String {
         String::from_utf8_lossy(&self.error[..self.error_length]).into_owned()
+    }
+
+    /// The WAL position when this was first asked since the server started; `now` if that is now.
+    pub fn first_position(&mut self, now: u64) -> u64 {
+        if self.first_position == 0 {
+            self.first_position = now;
+        }
+        self.first_position
     }
 
     /// Publishes the supervisor of this process.

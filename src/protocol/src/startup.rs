@@ -30,10 +30,11 @@ pub struct Startup {
 /// The end of the last recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryEnd {
-    /// Timeline the server now writes.
-    pub timeline: u32,
-    /// End of the last record replayed, or 0 when the server was shut down cleanly. Entries stamped
-    /// beyond it belong to transactions that never committed.
+    /// Tells the server's lives apart: its timeline in the highest byte, below it when it was started.
+    pub life: u64,
+    /// End of the last record replayed; the first engine's start when the server was shut down cleanly.
+    /// Entries stamped beyond it belong to transactions that never committed, or to another life of the
+    /// server. 0: no entry is beyond.
     pub lsn: u64,
 }
 

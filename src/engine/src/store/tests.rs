@@ -40,7 +40,7 @@ fn record(n: u8, texts: bool) -> GenerationRecord {
         model: texts.then_some(MODEL),
         state: if texts { DurableState::Ready } else { DurableState::Stale("why".into()) },
         vacuum_lsn: 300,
-        recovery: Some(RecoveryEnd { timeline: 2, lsn: 0x1000 }),
+        recovery: Some(RecoveryEnd { life: 2, lsn: 0x1000 }),
     }
 }
 

@@ -99,7 +99,7 @@ fn entries_beyond_the_end_of_recovery_are_discarded_once() {
     world.build_vectors(1, Metric::L2, &grid(10));
     world.insert(id(1), 100, true, vec![vector(20, &[20.0, 0.0])]).unwrap();
     world.insert(id(1), 200, true, vec![vector(30, &[30.0, 0.0])]).unwrap();
-    let end = RecoveryEnd { timeline: 1, lsn: 150 };
+    let end = RecoveryEnd { life: 1, lsn: 150 };
     world.open(Some(end));
     // A write that comes before the loading is done must not be taken for a void one.
     world.insert(id(1), 300, true, vec![vector(40, &[40.0, 0.0])]).unwrap();
@@ -109,7 +109,7 @@ fn entries_beyond_the_end_of_recovery_are_discarded_once() {
         assert_eq!(world.status(&[id(1)])[0].durable_lsn, 300);
         world.open(Some(end));
     }
-    world.open(Some(RecoveryEnd { timeline: 1, lsn: 250 }));
+    world.open(Some(RecoveryEnd { life: 1, lsn: 250 }));
     world.loaded(1);
     assert_eq!(world.nearest(1, &[100.0, 0.0], 3, 10), [20, 9, 8]);
     assert_eq!(world.status(&[id(1)])[0].durable_lsn, 250);
@@ -122,7 +122,7 @@ fn a_vacuum_beyond_the_end_of_recovery_makes_stale_for_good() {
     world.build_vectors(2, Metric::L2, &grid(10));
     world.delete(id(1), 200, &[3]).unwrap();
     world.delete(id(2), 150, &[3]).unwrap();
-    world.open(Some(RecoveryEnd { timeline: 2, lsn: 150 }));
+    world.open(Some(RecoveryEnd { life: 2, lsn: 150 }));
     for _ in 0..2 {
         assert_eq!(world.loaded(1), GenerationState::Stale);
         assert_eq!(world.loaded(2), GenerationState::Ready);
@@ -160,7 +160,7 @@ fn nothing_happens_before_recovery_has_ended() {
         kind(world.search(id(1), &[0.0, 0.0], 1, 1, &|| false)),
         ErrorKind::GenerationUnusable
     );
-    world.recovery_ended(RecoveryEnd { timeline: 2, lsn: 77 }).unwrap();
+    world.recovery_ended(RecoveryEnd { life: 2, lsn: 77 }).unwrap();
     assert_eq!(world.loaded(1), GenerationState::Ready);
     world.insert(id(1), 80, false, vec![vector(9, &[9.0, 0.0])]).unwrap();
 }

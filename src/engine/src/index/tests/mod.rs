@@ -21,7 +21,7 @@ use super::distance::exact;
 use crate::store::{ModelKey, Store};
 
 const SYSTEM: u64 = 7_000_000_000_000_000_001;
-const CLEAN: RecoveryEnd = RecoveryEnd { timeline: 1, lsn: 0 };
+const CLEAN: RecoveryEnd = RecoveryEnd { life: 1, lsn: 0 };
 
 fn id(n: u8) -> GenerationId {
     GenerationId([n; 16])
