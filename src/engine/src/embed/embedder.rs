@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Texts embedded between two writes to the cache: what a cancel or a crash can lose.
-const CHUNK: usize = 64;
+const CHUNK: usize = 256;
 /// Texts looked up in the cache at once.
 const LOOK_UP: usize = 1024;
 
