@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use onyx_engine::parse::{Limits, parse};
+use onyx_engine::parse::{Limits, parse, parse_file};
 use onyx_protocol::facts::{FileFacts, Language};
 use onyx_protocol::ingest::{Notice, SkipReason};
 
@@ -291,4 +291,19 @@ fn long_names_and_comments_are_cut() {
         assert!(definition.qualified_name.len() <= 1_000);
         assert!(definition.signature.len() <= 1 << 10);
     }
+}
+
+#[test]
+fn a_file_whose_facts_do_not_fit_a_frame_is_left_out() {
+    // Members of long qualified names: their facts are many times the file.
+    let long = "a".repeat(450);
+    let mut source = format!("class {long}:\n  class {long}:\n");
+    for n in 0..90_000 {
+        source.push_str(&format!("    def f{n}(self): pass\n"));
+    }
+    let limits = Limits { max_bytes: 16 << 20, ..Limits::default() };
+    let notice = parse_file("long.py", Language::Python, source.as_bytes(), &limits, &|| false)
+        .expect_err("too large");
+    assert_eq!(notice.reason, SkipReason::TooLarge);
+    assert!(notice.detail.contains("its facts take"), "{}", notice.detail);
 }

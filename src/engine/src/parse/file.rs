@@ -3,6 +3,7 @@
 use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::Language;
 use onyx_protocol::ingest::{Notice, ParsedFile, SkipReason};
+use onyx_protocol::limits::MAX_FRAME_BYTES;
 use sha2::{Digest, Sha256};
 
 use super::Limits;
@@ -48,7 +49,7 @@ pub fn parse_file(
     let search_texts = (0..facts.definitions.len())
         .map(|index| search_text(language, path, &module, &facts, index))
         .collect();
-    Ok(ParsedFile {
+    let file = ParsedFile {
         path: path.to_owned(),
         hash: Sha256::digest(bytes).into(),
         size: bytes.len() as u64,
@@ -60,8 +61,41 @@ pub fn parse_file(
         interface: interface.encode().map_err(encode)?,
         body: body.encode().map_err(encode)?,
         notices: decoded.into_iter().chain(notices).collect(),
-    })
+    };
+    let bytes = facts_bytes(&file);
+    if bytes > MAX_FACTS_BYTES {
+        let detail = format!("its facts take {bytes} bytes, more than {MAX_FACTS_BYTES}");
+        return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
+    }
+    Ok(file)
 }
+
+/// About as many bytes as a parsed file takes on the wire.
+pub fn facts_bytes(file: &ParsedFile) -> usize {
+    const FIXED: usize = 64;
+    let definitions = file.facts.definitions.iter().map(|definition| {
+        let attributes = definition.attributes.iter().map(|a| a.len() + 2).sum::<usize>();
+        FIXED
+            + definition.name.len()
+            + definition.qualified_name.len()
+            + definition.signature.len()
+            + definition.doc.len()
+            + attributes
+    });
+    FIXED
+        + file.path.len()
+        + file.module.len()
+        + file.facts.doc.len()
+        + file.facts.package.len()
+        + definitions.sum::<usize>()
+        + file.interface.len()
+        + file.body.len()
+        + file.search_texts.iter().map(|text| text.len() + 4).sum::<usize>()
+        + file.notices.iter().map(|notice| FIXED + notice.detail.len()).sum::<usize>()
+}
+
+/// A file whose facts are larger is left out: they would not fit a frame with the batch around it.
+const MAX_FACTS_BYTES: usize = MAX_FRAME_BYTES - (8 << 20);
 
 /// Lines of a text; a last one without line break counts.
 fn lines(text: &str) -> u32 {

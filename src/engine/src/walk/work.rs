@@ -16,7 +16,7 @@ use super::{
     list::Found,
     tree::{Tree, notice},
 };
-use crate::parse::{Limits, parse_file};
+use crate::parse::{Limits, facts_bytes, parse_file};
 
 /// What became of a path, and what it took.
 pub(super) struct Done {
@@ -108,26 +108,6 @@ pub(super) fn weight(item: &WalkItem) -> usize {
     match item {
         WalkItem::Unchanged { path } => FIXED + path.len(),
         WalkItem::Skipped { path, notice } => FIXED + path.len() + notice.detail.len(),
-        WalkItem::Parsed(file) => {
-            let definitions = file.facts.definitions.iter().map(|definition| {
-                let attributes = definition.attributes.iter().map(|a| a.len() + 2).sum::<usize>();
-                FIXED
-                    + definition.name.len()
-                    + definition.qualified_name.len()
-                    + definition.signature.len()
-                    + definition.doc.len()
-                    + attributes
-            });
-            FIXED
-                + file.path.len()
-                + file.module.len()
-                + file.facts.doc.len()
-                + file.facts.package.len()
-                + definitions.sum::<usize>()
-                + file.interface.len()
-                + file.body.len()
-                + file.search_texts.iter().map(|text| text.len() + 4).sum::<usize>()
-                + file.notices.iter().map(|notice| FIXED + notice.detail.len()).sum::<usize>()
-        }
+        WalkItem::Parsed(file) => facts_bytes(file),
     }
 }

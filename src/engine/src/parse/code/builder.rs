@@ -115,6 +115,12 @@ impl<'d, 't> Builder<'d, 't> {
         self.around.last().copied()
     }
 
+    /// What is so many levels above the parent: `Node::parent` goes down from the root each time.
+    pub fn above(&self, levels: usize) -> Option<Node<'t>> {
+        let place = self.around.len().checked_sub(levels + 1)?;
+        self.around.get(place).copied()
+    }
+
     /// The kind of that parent.
     pub fn parent_kind(&self) -> &'t str {
         self.around.last().map_or("", |node| node.kind())

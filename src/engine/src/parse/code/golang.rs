@@ -380,7 +380,7 @@ fn generics<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Vec<Generic> {
 
 /// A function without name, or the one of `name := func() {}` and `var name = func() {}`.
 fn literal<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let holder = node.parent().and_then(|list| list.parent());
+    let holder = b.above(1);
     let number = holder.and_then(|n| b.definition(n)).filter(|&n| is_function(b, n));
     b.open(ScopeKind::Function, number.map_or(Within::FILE, Within::definition));
     match number {
@@ -491,7 +491,7 @@ fn inherit<'t>(b: &mut Builder<'_, 't>, mut of: Node<'t>) {
 }
 
 fn type_element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
-    let is_interface = node.parent().is_some_and(|p| p.kind() == "interface_type");
+    let is_interface = b.parent_kind() == "interface_type";
     let mut cursor = node.walk();
     let all: Vec<Node<'t>> = node.named_children(&mut cursor).collect();
     if let ([one], true) = (&all[..], is_interface) {
@@ -583,7 +583,7 @@ fn value<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, of: Option<Node<'t>>, valu
 
 fn type_case<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     b.open(ScopeKind::Block, Within::FILE);
-    let Some(switch) = node.parent() else { return };
+    let Some(switch) = b.parent() else { return };
     let alias = children(field!(switch, "alias"));
     let Some(name) = alias.first().copied() else { return };
     let types = fields(node, "type");
@@ -672,9 +672,8 @@ fn element<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Option<&str>) -> 
     let Some(key) = node.named_child(0).filter(|n| n.kind() == "identifier") else {
         return Step::Into;
     };
-    let literal = node.parent().and_then(|keyed| keyed.parent());
-    let Some(literal) = literal else { return Step::Skip };
-    match literal.parent().filter(|p| p.kind() == "composite_literal") {
+    let Some(literal) = b.above(1) else { return Step::Skip };
+    match b.above(2).filter(|p| p.kind() == "composite_literal") {
         Some(whole)
             if field!(whole, "type").is_some_and(|of| {
                 matches!(

@@ -230,7 +230,7 @@ impl Extractor for Java {
             }
             BODY => {
                 // Those of declarations are open already.
-                let around = node.parent().filter(|parent| {
+                let around = b.parent().filter(|parent| {
                     matches!(parent.kind(), "object_creation_expression" | "enum_constant")
                 });
                 if let Some(number) = around.and_then(|around| b.definition(around)) {
@@ -416,9 +416,7 @@ fn method<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     let source = b.source;
     // A record's compact constructor has the record's components.
     let of = match node.kind() {
-        "compact_constructor_declaration" => {
-            node.parent().and_then(|body| body.parent()).unwrap_or(node)
-        }
+        "compact_constructor_declaration" => b.above(1).unwrap_or(node),
         _ => node,
     };
     let list = field!(of, "parameters").map(children).unwrap_or_default();
@@ -526,11 +524,11 @@ fn lambda<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
 /// What a lambda is given to: a part of a call, or a value of a declared type.
 fn given_to<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
     let source = b.source;
-    let Some(parent) = node.parent() else { return 0 };
+    let Some(parent) = b.parent() else { return 0 };
     let of = match parent.kind() {
         "argument_list" => {
             let at = children(parent).iter().position(|n| n.id() == node.id());
-            let (Some(call), Some(Ok(at))) = (parent.parent(), at.map(u8::try_from)) else {
+            let (Some(call), Some(Ok(at))) = (b.above(1), at.map(u8::try_from)) else {
                 return 0;
             };
             let call = match call.kind() {
@@ -543,9 +541,7 @@ fn given_to<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
             };
             return if call == 0 { 0 } else { b.own.expr(Expr::Part(call, at)) };
         }
-        "variable_declarator" => {
-            parent.parent().and_then(|declaration| field!(declaration, "type"))
-        }
+        "variable_declarator" => b.above(1).and_then(|declaration| field!(declaration, "type")),
         "cast_expression" => field!(parent, "type"),
         "assignment_expression" => {
             let left = field!(parent, "left");
@@ -554,12 +550,9 @@ fn given_to<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
             return b.own.expr(Expr::OfType(of));
         }
         "return_statement" => {
-            let mut around = parent.parent();
-            while let Some(other) = around
-                && !matches!(other.kind(), "method_declaration" | "lambda_expression")
-            {
-                around = other.parent();
-            }
+            let is_function =
+                |n: &Node<'_>| matches!(n.kind(), "method_declaration" | "lambda_expression");
+            let around = (1..).map_while(|level| b.above(level)).find(is_function);
             around.and_then(|method| field!(method, "type"))
         }
         _ => None,
@@ -653,12 +646,8 @@ fn switch_label<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Step {
     if !labels.iter().any(|label| label.kind() == "identifier") {
         return Step::Into;
     }
-    let mut around = node.parent();
-    while let Some(other) = around
-        && other.kind() != "switch_expression"
-    {
-        around = other.parent();
-    }
+    let is_switch = |n: &Node<'_>| n.kind() == "switch_expression";
+    let around = (0..).map_while(|level| b.above(level)).find(is_switch);
     let of = around.and_then(|switch| field!(switch, "condition"));
     let of = of.map_or(0, |of| expr(of, b.source, &mut b.own, 0));
     let mut step = Step::Skip;

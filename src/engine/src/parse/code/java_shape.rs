@@ -211,14 +211,16 @@ pub(super) fn dimensions(node: Option<Node<'_>>, source: &str) -> usize {
 
 /// The names of a path of types, without arguments.
 pub(super) fn type_names<'t>(node: Node<'t>, names: &mut Vec<Node<'t>>) {
-    match node.kind() {
-        "type_identifier" | "identifier" => names.push(node),
-        "scoped_type_identifier" | "generic_type" | "annotated_type" | "scoped_identifier" => {
-            for child in children(node) {
-                type_names(child, names);
+    // A path can be as deep as a file is long.
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        match node.kind() {
+            "type_identifier" | "identifier" => names.push(node),
+            "scoped_type_identifier" | "generic_type" | "annotated_type" | "scoped_identifier" => {
+                open.extend(children(node).into_iter().rev());
             }
+            _ => {}
         }
-        _ => {}
     }
 }
 
