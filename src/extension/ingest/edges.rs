@@ -33,15 +33,6 @@ pub struct Edges {
     changed: bool,
 }
 
-/// What writing the edges took.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Written {
-    /// Links written.
-    pub edges: u64,
-    /// References without an edge in the files resolved.
-    pub unresolved: u64,
-}
-
 impl Edges {
     pub fn new(repo: i64) -> Self {
         Self { repo, before: Vec::new(), changed: false }
@@ -78,10 +69,10 @@ impl Edges {
         Ok(())
     }
 
-    /// Resolves what has to be and writes the links.
-    pub fn write(self) -> Result<Written, Error> {
+    /// Resolves what has to be and writes the links; returns how many.
+    pub fn write(self) -> Result<u64, Error> {
         if !self.changed {
-            return Ok(Written::default());
+            return Ok(0);
         }
         let (ids, planned) = plan(self.repo, self.before, false)?;
         let due: Vec<i64> = planned.iter().map(|n| ids[*n as usize]).collect();
@@ -91,7 +82,7 @@ impl Edges {
             nodes: Nodes::new(self.repo, &ids, due.len())?,
             links: Vec::new(),
             files: Vec::new(),
-            written: Written::default(),
+            written: 0,
         };
         resolve(&ids, &planned, |files| writer.take(files))?;
         writer.flush()?;
@@ -304,7 +295,8 @@ struct Writer<'a> {
     nodes: Nodes<'a>,
     links: Vec<Link>,
     files: Vec<ResolvedFile>,
-    written: Written,
+    /// Links written so far.
+    written: u64,
 }
 
 impl Writer<'_> {
@@ -316,11 +308,9 @@ impl Writer<'_> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.written.edges += self.links.len() as u64;
+        self.written += self.links.len() as u64;
         links::insert(self.repo, &std::mem::take(&mut self.links))?;
         let files = std::mem::take(&mut self.files);
-        let count = files.iter().map(|file| u64::from(file.unresolved_count));
-        self.written.unresolved += count.sum::<u64>();
         let ids: Vec<Option<i64>> = files.iter().map(|file| self.nodes.file(file.number)).collect();
         let dependencies: Vec<&[u8]> =
             files.iter().map(|file| file.dependencies.as_slice()).collect();

@@ -256,7 +256,7 @@ fn directory(
 
 fn write_edges(edges: Edges, summary: &mut Summary) -> Result<(), Error> {
     let begun = Instant::now();
-    summary.edges = edges.write()?.edges;
+    summary.edges = edges.write()?;
     summary.seconds.resolve = begun.elapsed();
     Ok(())
 }

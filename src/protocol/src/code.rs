@@ -727,8 +727,6 @@ pub struct ResolvedFile {
     pub number: u32,
     /// Edges from its definitions.
     pub edges: Vec<Edge>,
-    /// Number of references without an edge.
-    pub unresolved_count: u32,
     /// References without an edge, as [`Unresolved::encode_all`] gives them.
     pub unresolved: Vec<u8>,
     /// Keys looked up, as [`encode_keys`] gives them.

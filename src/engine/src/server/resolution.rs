@@ -174,7 +174,6 @@ fn resolve_one(workspace: &Workspace, number: u32, body: &[u8]) -> Result<Resolv
     Ok(ResolvedFile {
         number,
         edges: resolved.edges,
-        unresolved_count: resolved.unresolved.len() as u32,
         unresolved: Unresolved::encode_all(&resolved.unresolved).map_err(unreadable)?,
         dependencies: encode_keys(&resolved.dependencies),
     })
