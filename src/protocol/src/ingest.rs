@@ -16,6 +16,17 @@ pub struct KnownFile {
     pub hash: ContentHash,
 }
 
+/// A file to parse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Path below the repository's root.
+    pub path: String,
+    /// Its language.
+    pub language: Language,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
 /// Walk a tree, parse what is new.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalkRequest {
