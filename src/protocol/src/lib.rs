@@ -15,6 +15,7 @@ pub mod limits;
 pub mod message;
 pub mod model;
 pub mod startup;
+pub mod stored_facts;
 
 pub use error::{ErrorKind, WireError};
 
