@@ -43,6 +43,7 @@ CREATE TABLE onyx.branches (
     name       text NOT NULL CHECK (name <> ''),
     commit_id  integer NOT NULL REFERENCES onyx.commits,
     is_default boolean NOT NULL DEFAULT false,
+    origin     text NOT NULL DEFAULT 'onyx' CHECK (origin IN ('git', 'onyx')),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     UNIQUE (repo_id, name)
@@ -50,6 +51,7 @@ CREATE TABLE onyx.branches (
 COMMENT ON TABLE onyx.branches IS 'Branches: names that move with new commits';
 COMMENT ON COLUMN onyx.branches.commit_id IS 'The branch''s head';
 COMMENT ON COLUMN onyx.branches.is_default IS 'Whether onyx.nodes and onyx.edges show this branch''s head';
+COMMENT ON COLUMN onyx.branches.origin IS 'Who made it: git (onyx.ingest_git keeps it as the repository has it) or onyx';
 CREATE UNIQUE INDEX branches_default ON onyx.branches (repo_id) WHERE is_default;
 CREATE INDEX branches_commit_id ON onyx.branches (commit_id);
 

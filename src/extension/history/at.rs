@@ -50,8 +50,10 @@ pub fn commit(repo: i64, at: Option<&str>) -> Result<i32, Error> {
         return Ok(commit);
     }
     if let Some(id) = at.strip_prefix('#').and_then(|id| id.parse::<i32>().ok()) {
-        let found =
-            one("SELECT id FROM onyx.commits WHERE repo_id = $1 AND id = $2", &[repo.into(), id.into()])?;
+        let found = one(
+            "SELECT id FROM onyx.commits WHERE repo_id = $1 AND id = $2",
+            &[repo.into(), id.into()],
+        )?;
         return found.ok_or_else(|| unknown(at));
     }
     if let Some((branch, time)) = at.strip_suffix('}').and_then(|at| at.split_once("@{")) {
@@ -129,11 +131,7 @@ fn timestamp(text: &str) -> Result<Option<pgrx::datum::TimestampWithTimeZone>, E
 }
 
 /// The last commit on a commit's line of first parents that was committed until a time.
-pub fn until(
-    repo: i64,
-    head: i32,
-    time: pgrx::datum::TimestampWithTimeZone,
-) -> Result<i32, Error> {
+pub fn until(repo: i64, head: i32, time: pgrx::datum::TimestampWithTimeZone) -> Result<i32, Error> {
     let commits = Commits::of(repo)?;
     let found = Spi::connect(|client| {
         let rows = client.select(

@@ -95,8 +95,8 @@ fn unpack(frames: &HashMap<i32, Frame>, ids: &[i32]) -> Result<HashMap<i32, Rc<V
                 None => None,
             };
             let base = base.as_deref().map(Vec::as_slice);
-            let body = onyx_content::decompress(&frame.bytes, base)
-                .map_err(|error| damaged(id, error))?;
+            let body =
+                onyx_content::decompress(&frame.bytes, base).map_err(|error| damaged(id, error))?;
             done.insert(id, Rc::new(body));
         }
     }

@@ -184,11 +184,7 @@ fn column(rows: spi::SpiTupleTable<'_>) -> Result<Vec<i32>, Error> {
 }
 
 /// Rows of search texts, in order; makes those that are missing.
-pub fn search_texts(
-    repo: i64,
-    texts: &[&str],
-    lexicon: &mut Lexicon,
-) -> Result<Vec<i32>, Error> {
+pub fn search_texts(repo: i64, texts: &[&str], lexicon: &mut Lexicon) -> Result<Vec<i32>, Error> {
     if texts.is_empty() {
         return Ok(Vec::new());
     }

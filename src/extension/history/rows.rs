@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use onyx_protocol::facts::PARSER_VERSION;
 use onyx_protocol::history::{HistoryCommit, NewContent, Signature};
-use onyx_protocol::stored_facts;
+use onyx_protocol::ingest::Notice;
 use pgrx::prelude::*;
 
 use super::intern::next_small_ids;
@@ -83,7 +84,7 @@ pub fn insert_contents(
     if contents.is_empty() {
         return Ok(Vec::new());
     }
-    let parser = stored_facts::VERSION as i32;
+    let parser = i32::from(PARSER_VERSION);
     let known: HashMap<(Vec<u8>, String), i32> = Spi::connect(|client| {
         let hashes: Vec<&[u8]> = contents.iter().map(|c| c.hash.as_slice()).collect();
         let rows = client.select(
@@ -105,7 +106,8 @@ pub fn insert_contents(
     })?;
     let mut fresh = next_small_ids("onyx.contents_id_seq", contents.len())?.into_iter();
     let mut known = known;
-    let (mut ids, mut bases, mut new): (Vec<i32>, Vec<Option<i32>>, Vec<usize>) = Default::default();
+    let (mut ids, mut bases, mut new): (Vec<i32>, Vec<Option<i32>>, Vec<usize>) =
+        Default::default();
     for (place, content) in contents.iter().enumerate() {
         let key = (content.hash.to_vec(), content.language.as_str().to_owned());
         let next = fresh.next().unwrap_or_default();
@@ -116,7 +118,8 @@ pub fn insert_contents(
             bases.push(base(content, &ids)?);
         }
     }
-    let of = |f: &dyn Fn(&NewContent) -> i32| new.iter().map(|p| f(contents[*p])).collect::<Vec<_>>();
+    let of =
+        |f: &dyn Fn(&NewContent) -> i32| new.iter().map(|p| f(contents[*p])).collect::<Vec<_>>();
     let bytes = |f: fn(&NewContent) -> Option<&[u8]>| {
         new.iter().map(|p| f(contents[*p])).collect::<Vec<Option<&[u8]>>>()
     };
@@ -268,4 +271,30 @@ pub fn commit_rows(
         });
     }
     rows
+}
+
+/// Notes what was left out or read in part of some paths; nothing of those that are whole.
+pub fn write_notices(repo: i64, notices: HashMap<String, Option<Notice>>) -> Result<(), Error> {
+    let paths: Vec<&str> = notices.keys().map(String::as_str).collect();
+    Spi::run_with_args(
+        "DELETE FROM onyx.ingest_errors WHERE repo_id = $1 AND path = ANY ($2)",
+        &[repo.into(), paths.into()],
+    )?;
+    let noted = notices.iter().filter_map(|(path, notice)| Some((path, notice.as_ref()?)));
+    let noted: Vec<(&String, &Notice)> = noted.collect();
+    Spi::run_with_args(
+        "INSERT INTO onyx.ingest_errors (repo_id, path, reason, skipped, line, detail)
+         SELECT $1, t.path, t.reason, t.skipped, nullif(t.line, 0), t.detail
+         FROM unnest($2::text[], $3::text[], $4::boolean[], $5::int[], $6::text[])
+              t (path, reason, skipped, line, detail)",
+        &[
+            repo.into(),
+            column(&noted, |(path, _)| clean(path)).into(),
+            column(&noted, |(_, n)| n.reason.as_str()).into(),
+            column(&noted, |(_, n)| n.reason.is_skip()).into(),
+            column(&noted, |(_, n)| n.line as i32).into(),
+            column(&noted, |(_, n)| clean(&n.detail)).into(),
+        ],
+    )?;
+    Ok(())
 }

@@ -82,8 +82,9 @@ pub struct BaseFile {
     pub path: String,
     /// The client's id of its content.
     pub content: i64,
-    /// The content's place in its chain of deltas.
-    pub chain: u32,
+    /// The content's place in its chain of deltas; `None` when nothing may be a delta against it, because
+    /// its definitions are another parser version's.
+    pub chain: Option<u32>,
     /// The client's ids of its nodes: the file's own, then its definitions' by number.
     pub nodes: Vec<i64>,
 }

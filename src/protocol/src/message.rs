@@ -104,8 +104,11 @@ pub enum RequestBody {
     /// The state of a commit the plan asks for; of a large one in several requests. Answer:
     /// `Response::Done`.
     HistoryBase(HistoryBase),
-    /// Walk, all states sent. Items: `Item::History`. Answer: `Response::Done`.
-    HistoryWalk,
+    /// Walk on, all states sent. Items: `Item::History`. Answer: `Response::HistoryWalked`.
+    HistoryWalk {
+        /// At most this many commits; the next request goes on behind them.
+        commits: u32,
+    },
     /// Close what `HistoryOpen` opened. Answer: `Response::Done`.
     HistoryClose,
     /// Begin a generation. Durable when answered. Answer: `Response::Done`.
@@ -227,6 +230,11 @@ pub enum Response {
     Planned(Vec<u32>),
     /// Of `HistoryOpen`.
     HistoryPlanned(HistoryPlan),
+    /// Of `HistoryWalk`.
+    HistoryWalked {
+        /// Whether there are commits left.
+        more: bool,
+    },
     /// Of `IndexStatus`.
     Index(Vec<GenerationStatus>),
     /// Of `IndexSearch`.

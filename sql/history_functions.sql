@@ -1,0 +1,35 @@
+-- What is asked of history, and what makes it.
+
+CREATE FUNCTION onyx.ingest_git_step(
+    repo text, path text, branches text[], since timestamptz, until timestamptz, first_parent boolean,
+    OUT commits bigint, OUT more boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'ingest_git_step_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.ingest_git_step(text, text, text[], timestamptz, timestamptz, boolean) IS
+    'A part of onyx.ingest_git: the next commits; whether there are more';
+
+-- No SET here: a procedure with one may not commit.
+CREATE PROCEDURE onyx.ingest_git(
+    repo text, path text, branches text[] DEFAULT NULL, since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL, first_parent boolean DEFAULT false, one_transaction boolean DEFAULT false,
+    INOUT commits bigint DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    more boolean;
+BEGIN
+    LOOP
+        SELECT s.commits, s.more INTO commits, more
+        FROM onyx.ingest_git_step(
+            ingest_git.repo, ingest_git.path, ingest_git.branches, ingest_git.since, ingest_git.until,
+            coalesce(ingest_git.first_parent, false)) s;
+        IF NOT coalesce(one_transaction, false) THEN
+            COMMIT;
+        END IF;
+        EXIT WHEN more IS NOT TRUE;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE onyx.ingest_git(text, text, text[], timestamptz, timestamptz, boolean, boolean, bigint) IS
+    'Ingests a git repository of the server with its history, or what is new of it, and commits as it goes: call it outside a transaction block, or with one_transaction; needs pg_read_server_files';
