@@ -33,3 +33,34 @@ END
 $$;
 COMMENT ON PROCEDURE onyx.ingest_git(text, text, text[], timestamptz, timestamptz, boolean, boolean, bigint) IS
     'Ingests a git repository of the server with its history, or what is new of it, and commits as it goes: call it outside a transaction block, or with one_transaction; needs pg_read_server_files';
+
+CREATE FUNCTION onyx.commit_at(repo text, at text DEFAULT NULL) RETURNS integer
+AS 'MODULE_PATHNAME', 'commit_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION onyx.commit_at(text, text) IS
+    'Row of onyx.commits that a branch, a tag, the first digits of a git hash, #id, a time (of the default branch) or branch@{time} names; by default the default branch''s head';
+
+CREATE FUNCTION onyx.commit_at(repo text, at timestamptz) RETURNS integer
+AS 'MODULE_PATHNAME', 'commit_at_time_wrapper' LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION onyx.commit_at(text, timestamptz) IS
+    'Row of onyx.commits that was the default branch''s head at a time';
+
+CREATE FUNCTION onyx.nodes_as_of(repo text, at text DEFAULT NULL)
+RETURNS TABLE (
+    id bigint, repo_id bigint, path text, parent_id bigint, kind text, name text, qualified_name text,
+    language text, visibility text, signature text, doc text, attributes text[], ordinal integer,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+AS 'MODULE_PATHNAME', 'onyx_nodes_as_of' LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10000;
+COMMENT ON FUNCTION onyx.nodes_as_of(text, text) IS
+    'Nodes of a repository as they were at a commit: those a clean ingest of that checkout gives';
+
+CREATE FUNCTION onyx.nodes_as_of(repo text, at timestamptz)
+RETURNS TABLE (
+    id bigint, repo_id bigint, path text, parent_id bigint, kind text, name text, qualified_name text,
+    language text, visibility text, signature text, doc text, attributes text[], ordinal integer,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 10000
+BEGIN ATOMIC
+    SELECT * FROM onyx.nodes_as_of(repo, '#' || onyx.commit_at(repo, at));
+END;
+COMMENT ON FUNCTION onyx.nodes_as_of(text, timestamptz) IS
+    'Nodes of a repository as they were at a time on its default branch';

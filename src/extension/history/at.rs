@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 
 use super::commits::Commits;
-use crate::error::Error;
+use crate::error::{Error, OrRaise};
 
 /// A repository by name.
 pub fn repo(name: &str) -> Result<i64, Error> {
@@ -156,4 +156,15 @@ pub fn until(repo: i64, head: i32, time: pgrx::datum::TimestampWithTimeZone) -> 
             "the repository has no commit until that time".to_owned(),
         )
     })
+}
+
+#[pg_extern(sql = false)]
+fn commit_at(name: Option<&str>, at: Option<&str>) -> Option<i32> {
+    let name = name?;
+    Some(repo(name).and_then(|repo| commit(repo, at)).or_raise())
+}
+
+#[pg_extern(sql = false)]
+fn commit_at_time(name: &str, time: pgrx::datum::TimestampWithTimeZone) -> i32 {
+    repo(name).and_then(|repo| until(repo, head(repo)?, time)).or_raise()
 }

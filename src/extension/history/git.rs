@@ -64,14 +64,15 @@ thread_local! {
 /// Takes up to so many commits; true when there are more. The rows are committed by the caller.
 #[pg_extern(sql = false)]
 fn ingest_git_step(
-    repo: &str,
-    path: &str,
+    repo: Option<&str>,
+    path: Option<&str>,
     branches: Option<Vec<String>>,
     since: Option<pgrx::datum::TimestampWithTimeZone>,
     until: Option<pgrx::datum::TimestampWithTimeZone>,
-    first_parent: bool,
+    first_parent: Option<bool>,
 ) -> TableIterator<'static, (name!(commits, i64), name!(more, bool))> {
     ingest::prevent_in_read_only(c"onyx.ingest_git()");
+    let (Some(repo), Some(path)) = (repo, path) else { return TableIterator::empty() };
     let asked = || -> Result<Asked, Error> {
         Ok(Asked {
             repo: repo.into(),
@@ -79,7 +80,7 @@ fn ingest_git_step(
             branches: branches.unwrap_or_default(),
             since: since.map(seconds).transpose()?,
             until: until.map(seconds).transpose()?,
-            first_parent,
+            first_parent: first_parent.unwrap_or_default(),
         })
     };
     let done = asked().and_then(step).or_raise();

@@ -39,10 +39,7 @@ pub fn show(repo: i64, name: &str, commit: i32, progress: &mut Progress) -> Resu
     let mut writer = Writer::new(repo, name, known)?;
     writer.expect(changed.iter().flat_map(|file| file.nodes.iter().copied()));
     summary.files_changed = changed.len() as u64;
-    let mut sizes = sizes(&changed)?;
-    for batch in
-        ingest::cut(changed, |file| sizes.remove(&file.content).unwrap_or_default(), BATCH_BYTES)
-    {
+    for batch in ingest::cut(changed, |file| file.size.max(0) as usize, BATCH_BYTES) {
         ingest::with_own_memory(|| write(&mut writer, &batch, &mut summary))?;
         progress.update(|slot| slot.nodes = writer.nodes());
     }
@@ -54,13 +51,6 @@ pub fn show(repo: i64, name: &str, commit: i32, progress: &mut Progress) -> Resu
 
 fn hashes(repo: i64) -> Result<HashMap<i32, Vec<u8>>, Error> {
     pairs("SELECT id, hash FROM onyx.contents WHERE repo_id = $1", repo.into())
-}
-
-fn sizes(files: &[FileAt]) -> Result<HashMap<i32, usize>, Error> {
-    let contents: Vec<i32> = files.iter().map(|file| file.content).collect();
-    let sizes: HashMap<i32, i32> =
-        pairs("SELECT id, size FROM onyx.contents WHERE id = ANY ($1)", contents.into())?;
-    Ok(sizes.into_iter().map(|(id, size)| (id, size as usize)).collect())
 }
 
 fn pairs<T: pgrx::FromDatum + pgrx::IntoDatum>(
@@ -105,7 +95,8 @@ pub fn parse(
                 detail: "More files came back than were sent.".into(),
             })?;
             if let WalkItem::Parsed(mut parsed) = item {
-                // Of a file that had to be decoded, the text's hash is another.
+                // Of a file that had to be decoded, the text's are others.
+                parsed.size = file.size.max(0) as u64;
                 if let Some(text) = texts.get(&file.content)
                     && let Ok(hash) = text.hash.clone().try_into()
                 {

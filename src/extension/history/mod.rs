@@ -25,3 +25,4 @@ mod numbers;
 mod record;
 mod rows;
 mod snapshot;
+mod state;

@@ -34,6 +34,10 @@ pub struct FileAt {
     pub content: i32,
     /// The commit that last changed it.
     pub commit: i32,
+    /// Bytes of the file.
+    pub size: i32,
+    /// Lines of the file.
+    pub lines: i32,
     /// Its language, in SQL's spelling.
     pub language: String,
     /// The module it is.
@@ -119,7 +123,8 @@ impl Snapshot {
         let commits: Vec<i32> = paths.iter().map(|path| self.files[path]).collect();
         Spi::connect(|client| {
             let rows = client.select(
-                "SELECT v.path_id, p.path, v.content_id, v.commit_id, c.language, v.module, v.nodes
+                "SELECT v.path_id, p.path, v.content_id, v.commit_id, c.language, v.module, v.nodes,
+                        c.size, c.lines
                  FROM ROWS FROM (pg_catalog.unnest($1::int[]), pg_catalog.unnest($2::int[])) t (path_id, commit_id)
                  JOIN onyx.file_versions v ON v.commit_id = t.commit_id AND v.path_id = t.path_id
                  JOIN onyx.paths p ON p.id = v.path_id
@@ -141,6 +146,8 @@ impl Snapshot {
                     commit,
                     language: text(5)?,
                     module: text(6)?,
+                    size: number(8)?,
+                    lines: number(9)?,
                     nodes: numbers::decode(&nodes).ok_or_else(|| {
                         Error::sql(
                             PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
