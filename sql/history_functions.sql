@@ -64,3 +64,58 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION onyx.nodes_as_of(text, timestamptz) IS
     'Nodes of a repository as they were at a time on its default branch';
+
+CREATE FUNCTION onyx.is_ancestor(ancestor integer, commit integer) RETURNS boolean
+AS 'MODULE_PATHNAME', 'is_ancestor_wrapper' LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION onyx.is_ancestor(integer, integer) IS
+    'Whether a commit is another''s ancestor, along all parents, or that commit itself';
+
+CREATE FUNCTION onyx.version_at(node bigint, at text DEFAULT NULL)
+RETURNS TABLE (
+    commit_id integer, path text, kind text, name text, qualified_name text, signature text, doc text,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+AS 'MODULE_PATHNAME', 'version_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION onyx.version_at(bigint, text) IS
+    'A node as it was at a commit (see onyx.commit_at); commit_id is the commit that last changed its file; no row when it was not there';
+
+CREATE FUNCTION onyx.version_at(node bigint, at timestamptz)
+RETURNS TABLE (
+    commit_id integer, path text, kind text, name text, qualified_name text, signature text, doc text,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000 ROWS 1
+BEGIN ATOMIC
+    SELECT * FROM onyx.version_at(node, at::text);
+END;
+COMMENT ON FUNCTION onyx.version_at(bigint, timestamptz) IS 'A node as it was at a time on the default branch';
+
+CREATE FUNCTION onyx.content_at(node bigint, at text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'content_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION onyx.content_at(bigint, text) IS
+    'Source text of a node as it was at a commit (see onyx.commit_at), its hash checked; NULL when it was not there';
+
+CREATE FUNCTION onyx.content_at(node bigint, at timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000
+RETURN onyx.content_at(node, at::text);
+COMMENT ON FUNCTION onyx.content_at(bigint, timestamptz) IS 'Source text of a node as it was at a time on the default branch';
+
+CREATE FUNCTION onyx.history(node bigint, at text DEFAULT NULL)
+RETURNS TABLE (
+    commit_id integer, git_hash text, change text, kind text, name text, qualified_name text, path text,
+    lines integer, lines_added integer, lines_removed integer, body_changed boolean, similarity real,
+    author_name text, author_email text, authored_at timestamptz, committed_at timestamptz, message text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10 COST 1000
+BEGIN ATOMIC
+    SELECT v.commit_id, pg_catalog.encode(c.git_hash, 'hex'), v.change, m.kind, m.name, m.qualified_name, p.path,
+           v.lines, v.lines_added, v.lines_removed, v.body_changed, v.similarity, c.author_name, c.author_email,
+           c.authored_at, c.committed_at, c.message
+    FROM onyx.symbol_versions v
+    JOIN onyx.commits c ON c.id = v.commit_id
+    JOIN onyx.symbol_names m ON m.id = v.name_id
+    JOIN onyx.paths p ON p.id = v.path_id
+    WHERE v.node_id = node
+      AND (at IS NULL
+           OR onyx.is_ancestor(v.commit_id, onyx.commit_at((SELECT r.name FROM onyx.repos r WHERE r.id = c.repo_id), at)))
+    ORDER BY v.commit_id;
+END;
+COMMENT ON FUNCTION onyx.history(bigint, text) IS
+    'Versions of a node in the order they were recorded, on all branches or, given at, on the way to that commit';

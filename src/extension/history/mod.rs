@@ -12,7 +12,8 @@
 //! | `git`, `record`, `rows`, `intern` | a git repository's history to rows |
 //! | `branches` | branches and tags |
 //! | `head` | the default branch's head as what the graph shows |
-//! | `state` | nodes and edges of a commit |
+//! | `state` | the nodes of a commit |
+//! | `version` | one node at a commit |
 
 mod at;
 mod branches;
@@ -26,3 +27,4 @@ mod record;
 mod rows;
 mod snapshot;
 mod state;
+mod version;

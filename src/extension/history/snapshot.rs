@@ -116,6 +116,32 @@ impl Snapshot {
         Ok(Self { files: files.map(|(path, (_, commit, _))| (path, commit)).collect() })
     }
 
+    /// One file at a commit, without all others.
+    pub fn file(repo: i64, commit: i32, path: i32) -> Result<Option<FileAt>, Error> {
+        let commits = Commits::of(repo)?;
+        let last = Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT v.commit_id, v.content_id IS NOT NULL AND v.path_id = $1, v.path_id = $1 AS here
+                 FROM onyx.file_versions v
+                 WHERE (v.path_id = $1 OR v.old_path_id = $1) AND v.commit_id <= $2
+                 ORDER BY v.commit_id DESC, here DESC",
+                None,
+                &[path.into(), commit.into()],
+            )?;
+            for row in rows {
+                if let (Some(at), Some(there)) = (row.get::<i32>(1)?, row.get::<bool>(2)?)
+                    && commits.is_on_line(at, commit)
+                {
+                    return Ok::<_, Error>(there.then_some(at));
+                }
+            }
+            Ok(None)
+        })?;
+        let Some(at) = last else { return Ok(None) };
+        let snapshot = Self { files: HashMap::from([(path, at)]) };
+        Ok(snapshot.particulars(&[path])?.pop())
+    }
+
     /// Particulars of some of its files, in the order of their paths.
     pub fn particulars(&self, paths: &[i32]) -> Result<Vec<FileAt>, Error> {
         let paths: Vec<i32> =

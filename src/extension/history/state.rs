@@ -10,7 +10,6 @@ use super::{at, contents};
 use crate::error::Error;
 use crate::graph::rows::{Row, Source};
 use crate::graph::{Answer, Arguments, row_function};
-use crate::pg_function;
 
 /// Files whose definitions are read at once.
 const BATCH_FILES: usize = 256;
