@@ -111,8 +111,12 @@ pub struct HistoryCommit {
     pub nodes: u32,
     /// Search texts that appear here for the first time; numbered on through the walk.
     pub search_texts: Vec<String>,
-    /// Paths left out or read in part, and why; a submodule is one.
+    /// Paths left out or read in part, and why; a submodule is one. An empty path stands for the commit
+    /// itself: what of its names or message could not be decoded.
     pub notices: Vec<(String, Notice)>,
+    /// Whether more of the commit follows: one that is too large for a frame comes in parts. Each part has
+    /// id, parents, names and message; the lists go on, and nothing refers to a later part.
+    pub more: bool,
 }
 
 /// Who and when.

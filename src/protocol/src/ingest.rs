@@ -63,6 +63,10 @@ pub enum SkipReason {
     TooDeep,
     /// Parsing took longer than the limit.
     Timeout,
+    /// A submodule: recorded, not followed.
+    Submodule,
+    /// A Git LFS pointer in place of the file.
+    LfsPointer,
     /// Any other error while reading.
     Io,
     /// Not valid UTF-8; decoded as Windows-1252 or with replacement characters, and parsed.
@@ -85,6 +89,8 @@ impl SkipReason {
             Self::BadPath => "bad_path",
             Self::TooDeep => "too_deep",
             Self::Timeout => "timeout",
+            Self::Submodule => "submodule",
+            Self::LfsPointer => "lfs_pointer",
             Self::Io => "io_error",
             Self::Decoded => "decoded",
             Self::SyntaxError => "syntax_error",

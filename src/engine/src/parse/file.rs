@@ -1,21 +1,23 @@
 //! One file from bytes to `ParsedFile`.
 
+use std::borrow::Cow;
+
 use onyx_protocol::codec::CodecError;
-use onyx_protocol::facts::Language;
-use onyx_protocol::ingest::{Notice, ParsedFile, SkipReason};
+use onyx_protocol::facts::{FileFacts, Language};
+use onyx_protocol::ingest::{ContentHash, Notice, ParsedFile, SkipReason};
 use onyx_protocol::limits::MAX_FRAME_BYTES;
 use sha2::{Digest, Sha256};
 
 use super::Limits;
 use super::decode::decode;
-use super::extract::{Parsed, parse_whole};
-use super::generated::generated;
+use super::extract::{Parsed, parse, parse_whole};
+use super::generated::{generated, generated_name, generated_text};
 use super::manifest;
 use super::module_name::module_name;
 use super::search_text::search_text;
 
-/// Decodes, parses and places one file. Err when it is left out whole: too large, binary, generated,
-/// too slow, cancelled. Positions in the facts refer to the decoded text, which is the file itself
+/// Decodes, parses and places one file. Err when it is left out whole: too large, binary, generated, a
+/// pointer to a large file kept elsewhere, too slow, cancelled. Positions in the facts refer to the decoded text, which is the file itself
 /// unless there is a notice `Decoded`.
 pub fn parse_file(
     path: &str,
@@ -24,11 +26,7 @@ pub fn parse_file(
     limits: &Limits,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<ParsedFile, Notice> {
-    if bytes.len() > limits.max_bytes {
-        let detail = format!("{} bytes, more than {}", bytes.len(), limits.max_bytes);
-        return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
-    }
-    let (text, decoded) = decode(bytes)?;
+    let (text, decoded) = text_of(bytes, limits)?;
     let parsed = if language == Language::Manifest {
         manifest::parse(path, &text)
     } else {
@@ -68,6 +66,76 @@ pub fn parse_file(
         return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
     }
     Ok(file)
+}
+
+/// The text of a file that is worth parsing, and a notice when it had to be decoded.
+fn text_of<'a>(
+    bytes: &'a [u8],
+    limits: &Limits,
+) -> Result<(Cow<'a, str>, Option<Notice>), Notice> {
+    if bytes.len() > limits.max_bytes {
+        let detail = format!("{} bytes, more than {}", bytes.len(), limits.max_bytes);
+        return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
+    }
+    if bytes.len() < MAX_POINTER_BYTES && bytes.starts_with(LFS_POINTER) {
+        let detail = "a Git LFS pointer: the content is not in the repository".to_owned();
+        return Err(Notice { reason: SkipReason::LfsPointer, detail, line: 0 });
+    }
+    decode(bytes)
+}
+
+/// How the pointers begin that Git LFS keeps in place of files; they are always smaller than this.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+const MAX_POINTER_BYTES: usize = 1_024;
+
+/// The text and the definitions of one file, wherever it lies: what history keeps of it.
+pub struct Content {
+    /// SHA-256 of the bytes.
+    pub hash: ContentHash,
+    /// Its text; positions are in it.
+    pub text: String,
+    /// Lines of the text.
+    pub lines: u32,
+    /// Its definitions.
+    pub facts: FileFacts,
+    /// What was wrong with it; one is `Decoded` when the text is not the bytes.
+    pub notices: Vec<Notice>,
+}
+
+/// [`parse_file`] without references and without what depends on the path: definitions are the same.
+/// Only of a manifest the path says what may be wrong with it. A name may still be reason to leave the file
+/// out: [`skipped_by_name`].
+pub fn parse_content(
+    path: &str,
+    language: Language,
+    bytes: &[u8],
+    limits: &Limits,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Content, Notice> {
+    let (text, decoded) = text_of(bytes, limits)?;
+    let (facts, notices) = if language == Language::Manifest {
+        let parsed = manifest::parse(path, &text);
+        (parsed.facts, parsed.notices)
+    } else {
+        if let Some(detail) = generated_text(&text) {
+            return Err(Notice { reason: SkipReason::Generated, detail, line: 0 });
+        }
+        let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
+        parse(language, &text, &limits, cancelled)?
+    };
+    Ok(Content {
+        hash: Sha256::digest(bytes).into(),
+        lines: lines(&text),
+        text: text.into_owned(),
+        facts,
+        notices: decoded.into_iter().chain(notices).collect(),
+    })
+}
+
+/// Why a file is left out for its name, whatever is in it.
+pub fn skipped_by_name(path: &str, language: Language) -> Option<Notice> {
+    let detail = generated_name(path).filter(|_| language != Language::Manifest)?;
+    Some(Notice { reason: SkipReason::Generated, detail, line: 0 })
 }
 
 /// About as many bytes as a parsed file takes on the wire.
@@ -142,6 +210,10 @@ mod tests {
         let reason = |path, bytes: &[u8]| read(path, bytes).unwrap_err().reason;
         assert_eq!(reason("a.rs", b"fn f() {}\0"), SkipReason::Binary);
         assert_eq!(reason("a.min.js", b"var a"), SkipReason::Generated);
+        assert_eq!(
+            reason("a.py", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
+            SkipReason::LfsPointer
+        );
         assert_eq!(reason("a.rs", b"// @generated\nfn f() {}"), SkipReason::Generated);
         let limits = Limits { max_bytes: 8, ..Limits::default() };
         let large = parse_file("a.rs", Language::Rust, b"fn f() {}", &limits, &|| false);
