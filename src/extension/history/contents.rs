@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use onyx_protocol::facts::FileFacts;
+use onyx_protocol::facts::{FileFacts, PARSER_VERSION};
 use onyx_protocol::stored_facts;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
@@ -137,4 +137,22 @@ pub fn facts(ids: &[i32]) -> Result<HashMap<i32, FileFacts>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Places in their chains, of contents that others may be a difference from: those of this parser's version.
+pub fn chains(ids: &[i32]) -> Result<HashMap<i32, u32>, Error> {
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT id, chain FROM onyx.contents WHERE id = ANY ($1) AND parser = $2",
+            None,
+            &[ids.to_vec().into(), i32::from(PARSER_VERSION).into()],
+        )?;
+        let mut chains = HashMap::with_capacity(rows.len());
+        for row in rows {
+            if let (Some(id), Some(chain)) = (row.get::<i32>(1)?, row.get::<i32>(2)?) {
+                chains.insert(id, chain as u32);
+            }
+        }
+        Ok(chains)
+    })
 }

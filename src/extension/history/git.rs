@@ -10,7 +10,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use onyx_protocol::facts::PARSER_VERSION;
 use onyx_protocol::history::{BaseFile, HistoryBase, HistoryPlan, HistoryRequest, Ref};
 use onyx_protocol::ingest::Notice;
 use onyx_protocol::message::{Item, RequestBody, Response};
@@ -18,7 +17,7 @@ use pgrx::prelude::*;
 
 use super::record::Recorder;
 use super::snapshot::Snapshot;
-use super::{at, branches, head, rows};
+use super::{at, branches, contents, head, rows};
 use crate::error::{Error, OrRaise};
 use crate::progress::{Phase, Progress};
 use crate::{client, ingest, model};
@@ -208,21 +207,8 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
 /// Sends what the engine has to know of a commit it will see children of.
 fn send_base(repo: i64, hash: &[u8], commit: i32) -> Result<(), Error> {
     let files = Snapshot::at(repo, commit)?.all()?;
-    let contents: Vec<i32> = files.iter().map(|file| file.content).collect();
-    let chains = Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT id, chain FROM onyx.contents WHERE id = ANY ($1) AND parser = $2",
-            None,
-            &[contents.into(), i32::from(PARSER_VERSION).into()],
-        )?;
-        let mut chains = HashMap::with_capacity(rows.len());
-        for row in rows {
-            if let (Some(id), Some(chain)) = (row.get::<i32>(1)?, row.get::<i32>(2)?) {
-                chains.insert(id, chain as u32);
-            }
-        }
-        Ok::<_, Error>(chains)
-    })?;
+    let ids: Vec<i32> = files.iter().map(|file| file.content).collect();
+    let chains = contents::chains(&ids)?;
     let send = |files: Vec<BaseFile>| {
         let base = HistoryBase { commit: hash.to_vec(), files };
         client::call(RequestBody::HistoryBase(base)).map(|_| ())

@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use pgrx::prelude::*;
 
+use super::state::directory;
 use crate::error::Error;
 use crate::search::Lexicon;
 
@@ -96,6 +97,49 @@ impl Paths {
     /// The row of a path that was learned.
     pub fn id(&self, path: &str) -> Result<i32, Error> {
         self.known.get(path).copied().ok_or_else(|| missing("path"))
+    }
+}
+
+/// Nodes of directories.
+#[derive(Default)]
+pub struct Directories {
+    known: HashSet<String>,
+}
+
+impl Directories {
+    /// Gives the directories files are in, and the repository, nodes of their own where they have none.
+    pub fn learn<'a>(
+        &mut self,
+        repo: i64,
+        files: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Error> {
+        let mut fresh = Vec::new();
+        for file in files {
+            let mut path = directory(file);
+            while let Some(at) = path.filter(|at| !self.known.contains(*at)) {
+                self.known.insert(at.to_owned());
+                fresh.push(at.to_owned());
+                path = directory(at);
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        Spi::run_with_args(
+            "INSERT INTO onyx.paths AS p (repo_id, path, node_id)
+             SELECT $1, w.path, coalesce(
+                 (SELECT n.id FROM onyx.nodes n
+                  WHERE n.repo_id = $1 AND n.origin = 'source'
+                    AND (n.kind = 'directory' AND n.qualified_name = w.path
+                         OR n.kind = 'repository' AND w.path = '')),
+                 pg_catalog.nextval('onyx.nodes_id_seq'))
+             FROM pg_catalog.unnest($2::text[]) w (path)
+             WHERE NOT EXISTS (SELECT FROM onyx.paths o
+                               WHERE o.repo_id = $1 AND o.path = w.path AND o.node_id IS NOT NULL)
+             ON CONFLICT (repo_id, path) DO UPDATE SET node_id = excluded.node_id",
+            &[repo.into(), fresh.into()],
+        )?;
+        Ok(())
     }
 }
 

@@ -11,17 +11,20 @@
 //! | `contents` | texts and definitions out of their chains |
 //! | `git`, `record`, `rows`, `intern` | a git repository's history to rows |
 //! | `branches` | branches and tags |
+//! | `change`, `merged_nodes` | commits that git knows nothing of |
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
 //! | `version` | one node at a commit |
 
 mod at;
 mod branches;
+pub mod change;
 mod commits;
 mod contents;
 mod git;
 mod head;
 mod intern;
+mod merged_nodes;
 mod numbers;
 mod record;
 mod rows;

@@ -6,7 +6,7 @@ use onyx_protocol::history::{
     FileChange, HistoryCommit, NewContent, Reference, SymbolChange, made,
 };
 
-use super::intern::{self, Name, Names, Paths, next_ids, next_small_ids};
+use super::intern::{self, Directories, Name, Names, Paths, next_ids, next_small_ids};
 use super::numbers;
 use super::rows::{self, FileRow, SymbolRow};
 use crate::error::Error;
@@ -19,10 +19,13 @@ pub struct Recorder {
     contents: Vec<i32>,
     texts: Vec<i32>,
     paths: Paths,
+    directories: Directories,
     names: Names,
     lexicon: Lexicon,
     /// Commits by git's id: row and depth.
     commits: HashMap<Vec<u8>, (i32, i32)>,
+    /// A commit of which more parts are to come, and its row.
+    part: Option<(Vec<u8>, i32)>,
 }
 
 /// A reference to something the walk did not make.
@@ -39,9 +42,11 @@ impl Recorder {
             contents: Vec::new(),
             texts: Vec::new(),
             paths: Paths::default(),
+            directories: Directories::default(),
             names: Names::default(),
             lexicon: Lexicon::default(),
             commits,
+            part: None,
         }
     }
 
@@ -52,10 +57,32 @@ impl Recorder {
 
     /// Writes commits, parents before children.
     pub fn record(&mut self, mut commits: Vec<HistoryCommit>) -> Result<(), Error> {
-        let ids = next_small_ids("onyx.commits_id_seq", commits.len())?;
-        let commit_rows = rows::commit_rows(&mut commits, &ids, &mut self.commits);
+        // A large commit comes in parts; its row is made with the first.
+        let mut ids: Vec<i32> = Vec::with_capacity(commits.len());
+        let mut first = Vec::with_capacity(commits.len());
+        for commit in &commits {
+            let begun = self.part.take().filter(|(id, _)| *id == commit.id).map(|(_, row)| row);
+            let row = match begun {
+                Some(row) => row,
+                None => next_small_ids("onyx.commits_id_seq", 1)?.remove(0),
+            };
+            ids.push(row);
+            first.push(begun.is_none());
+            if commit.more {
+                self.part = Some((commit.id.clone(), row));
+            }
+        }
+        let commit_rows = rows::commit_rows(&mut commits, &ids, &first, &mut self.commits);
         rows::insert_commits(self.repo, &commit_rows)?;
+        self.record_changes(&commits, &ids)
+    }
 
+    /// Writes what a commit of Onyx's own changes; its row is made elsewhere.
+    pub fn record_into(&mut self, commit: i32, parts: &[HistoryCommit]) -> Result<(), Error> {
+        self.record_changes(parts, &vec![commit; parts.len()])
+    }
+
+    fn record_changes(&mut self, commits: &[HistoryCommit], ids: &[i32]) -> Result<(), Error> {
         let fresh: usize = commits.iter().map(|commit| commit.nodes as usize).sum();
         self.nodes.extend(next_ids("onyx.nodes_id_seq", fresh)?);
         let contents: Vec<&NewContent> = commits.iter().flat_map(|c| &c.contents).collect();
@@ -71,12 +98,13 @@ impl Recorder {
         let files = || commits.iter().flat_map(|commit| &commit.files);
         let paths = files().flat_map(|file| std::iter::once(&file.path).chain(&file.old_path));
         self.paths.learn(self.repo, paths)?;
+        self.directories.learn(self.repo, files().map(|file| file.path.as_str()))?;
         let names: Vec<Name> = files().flat_map(|file| &file.symbols).map(name_of).collect();
         self.names.learn(self.repo, names.iter())?;
 
         let (mut file_rows, mut symbol_rows) = (Vec::new(), Vec::new());
         let mut names = names.iter();
-        for (commit, id) in commits.iter().zip(&ids) {
+        for (commit, id) in commits.iter().zip(ids) {
             for file in &commit.files {
                 file_rows.push(self.file_row(*id, file)?);
                 for symbol in &file.symbols {
@@ -89,6 +117,11 @@ impl Recorder {
         rows::insert_symbols(&symbol_rows)
     }
 
+    /// The nodes of a recorded file: its own, then its definitions'.
+    pub fn nodes_of(&self, file: &FileChange) -> Result<Vec<i64>, Error> {
+        file.nodes.iter().map(|node| self.node(*node)).collect()
+    }
+
     fn node(&self, node: Reference) -> Result<i64, Error> {
         match made(node) {
             None => Ok(node),
@@ -97,8 +130,6 @@ impl Recorder {
     }
 
     fn file_row(&self, commit: i32, file: &FileChange) -> Result<FileRow, Error> {
-        let nodes = file.nodes.iter().map(|node| self.node(*node));
-        let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
         Ok(FileRow {
             commit,
             path: self.paths.id(&file.path)?,
@@ -107,7 +138,7 @@ impl Recorder {
             lines: file.lines,
             change: file.kind.as_str(),
             module: file.module.clone(),
-            nodes: numbers::encode(&nodes),
+            nodes: numbers::encode(&self.nodes_of(file)?),
         })
     }
 

@@ -243,14 +243,16 @@ pub fn known_commits(repo: i64) -> Result<HashMap<Vec<u8>, (i32, i32)>, Error> {
     })
 }
 
-/// The rows of commits as they come from git. `ids` are theirs, `known` are those before them.
+/// The rows of commits as they come from git. `ids` are theirs, `first` whether a commit has none yet,
+/// `known` are those before them.
 pub fn commit_rows(
     commits: &mut [HistoryCommit],
     ids: &[i32],
+    first: &[bool],
     known: &mut HashMap<Vec<u8>, (i32, i32)>,
 ) -> Vec<CommitRow> {
     let mut rows = Vec::with_capacity(commits.len());
-    for (commit, id) in commits.iter_mut().zip(ids) {
+    for ((commit, id), _) in commits.iter_mut().zip(ids).zip(first).filter(|(_, first)| **first) {
         let first = commit.parents.first().and_then(|hash| known.get(hash)).copied();
         let depth = first.map_or(0, |(_, depth)| depth + 1);
         known.insert(commit.id.clone(), (*id, depth));

@@ -4,12 +4,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use onyx_protocol::facts::Language;
 use pgrx::prelude::*;
 
 use super::commits::Commits;
 use super::numbers;
 use crate::error::Error;
 
+/// Files that are looked up one by one.
+const MAX_SINGLE: usize = 16;
 /// Snapshots kept in a session.
 const KEPT: usize = 8;
 
@@ -44,6 +47,18 @@ pub struct FileAt {
     pub module: String,
     /// Its node's id and its definitions', by number.
     pub nodes: Vec<i64>,
+}
+
+impl FileAt {
+    /// Its language.
+    pub fn language(&self) -> Result<Language, Error> {
+        Language::from_name(&self.language).ok_or_else(|| {
+            Error::sql(
+                PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+                format!("onyx.contents is damaged: language \"{}\"", self.language),
+            )
+        })
+    }
 }
 
 impl Snapshot {
@@ -114,6 +129,22 @@ impl Snapshot {
         }
         let files = last.into_iter().filter(|(_, (_, _, there))| *there);
         Ok(Self { files: files.map(|(path, (_, commit, _))| (path, commit)).collect() })
+    }
+
+    /// Files at a commit by their paths; those that are not there are left out.
+    pub fn files(repo: i64, commit: i32, paths: &[&String]) -> Result<Vec<FileAt>, Error> {
+        let names: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();
+        let ids = Spi::get_one_with_args::<Vec<i32>>(
+            "SELECT pg_catalog.array_agg(p.id) FROM onyx.paths p WHERE p.repo_id = $1 AND p.path = ANY ($2)",
+            &[repo.into(), names.into()],
+        )?;
+        let ids = ids.unwrap_or_default();
+        // A few are looked up one by one, many by reading all.
+        if ids.len() > MAX_SINGLE {
+            return Self::at(repo, commit)?.particulars(&ids);
+        }
+        let files = ids.into_iter().map(|id| Self::file(repo, commit, id));
+        Ok(files.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// One file at a commit, without all others.

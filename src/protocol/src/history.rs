@@ -89,6 +89,17 @@ pub struct BaseFile {
     pub nodes: Vec<i64>,
 }
 
+/// A source file as it was, to be compared with what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Path, content and nodes.
+    pub file: BaseFile,
+    /// Its language.
+    pub language: Language,
+    /// Its text.
+    pub text: Vec<u8>,
+}
+
 /// A commit and what it changed, compared with its first parent. A merge commit's identities also come
 /// from its other parents: what was made there keeps its node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -141,6 +141,19 @@ pub struct ParsedFile {
     pub body: Vec<u8>,
     /// What was wrong with it.
     pub notices: Vec<Notice>,
+    /// What history keeps of it; only of files that are read to be kept.
+    pub kept: Option<KeptFile>,
+}
+
+/// A file as history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// The decoded text, a whole frame of `onyx_content`.
+    pub text: Vec<u8>,
+    /// SHA-256 of the decoded text when the file's bytes are not UTF-8.
+    pub text_hash: Option<ContentHash>,
+    /// The definitions as `stored_facts` encodes them, a whole frame.
+    pub facts: Vec<u8>,
 }
 
 /// What became of one path of the tree.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::{ResolveFile, ResolvedFile};
-use crate::history::{HistoryBase, HistoryCommit, HistoryPlan, HistoryRequest};
+use crate::history::{HistoryBase, HistoryCommit, HistoryPlan, HistoryRequest, StateFile};
 use crate::index::{
     Entry, GenerationHeader, GenerationId, GenerationStatus, HeapTid, Hit, Lsn, QueryValue,
 };
@@ -108,6 +108,14 @@ pub enum RequestBody {
     HistoryWalk {
         /// At most this many commits; the next request goes on behind them.
         commits: u32,
+    },
+    /// What a change that git knows nothing of changes: files as they were, those that are gone among
+    /// them, and as they are. Answer: `Response::HistoryCompared`.
+    HistoryCompare {
+        /// All files that change or go.
+        old: Vec<StateFile>,
+        /// All files that change or come.
+        new: Vec<SourceFile>,
     },
     /// Close what `HistoryOpen` opened. Answer: `Response::Done`.
     HistoryClose,
@@ -230,6 +238,8 @@ pub enum Response {
     Planned(Vec<u32>),
     /// Of `HistoryOpen`.
     HistoryPlanned(HistoryPlan),
+    /// Of `HistoryCompare`: a commit without id, names and message.
+    HistoryCompared(Box<HistoryCommit>),
     /// Of `HistoryWalk`.
     HistoryWalked {
         /// Whether there are commits left.

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::{FileFacts, Language};
-use onyx_protocol::ingest::{ContentHash, Notice, ParsedFile, SkipReason};
+use onyx_protocol::ingest::{ContentHash, KeptFile, Notice, ParsedFile, SkipReason};
 use onyx_protocol::limits::MAX_FRAME_BYTES;
+use onyx_protocol::stored_facts;
 use sha2::{Digest, Sha256};
 
 use super::Limits;
@@ -59,6 +60,7 @@ pub fn parse_file(
         interface: interface.encode().map_err(encode)?,
         body: body.encode().map_err(encode)?,
         notices: decoded.into_iter().chain(notices).collect(),
+        kept: None,
     };
     let bytes = facts_bytes(&file);
     if bytes > MAX_FACTS_BYTES {
@@ -68,11 +70,31 @@ pub fn parse_file(
     Ok(file)
 }
 
-/// The text of a file that is worth parsing, and a notice when it had to be decoded.
-fn text_of<'a>(
-    bytes: &'a [u8],
+/// [`parse_file`], with what history keeps of the file.
+pub fn parse_to_keep(
+    path: &str,
+    language: Language,
+    bytes: &[u8],
     limits: &Limits,
-) -> Result<(Cow<'a, str>, Option<Notice>), Notice> {
+    cancelled: &dyn Fn() -> bool,
+) -> Result<ParsedFile, Notice> {
+    let mut file = parse_file(path, language, bytes, limits, cancelled)?;
+    let (text, decoded) = text_of(bytes, limits)?;
+    let failed = |error: onyx_content::ContentError| Notice {
+        reason: SkipReason::Io,
+        detail: format!("internal error: {error}"),
+        line: 0,
+    };
+    file.kept = Some(KeptFile {
+        text: onyx_content::compress_fast(text.as_bytes()).map_err(failed)?,
+        text_hash: decoded.map(|_| Sha256::digest(text.as_bytes()).into()),
+        facts: onyx_content::compress_fast(&stored_facts::encode(&file.facts)).map_err(failed)?,
+    });
+    Ok(file)
+}
+
+/// The text of a file that is worth parsing, and a notice when it had to be decoded.
+fn text_of<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Cow<'a, str>, Option<Notice>), Notice> {
     if bytes.len() > limits.max_bytes {
         let detail = format!("{} bytes, more than {}", bytes.len(), limits.max_bytes);
         return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
@@ -160,6 +182,7 @@ pub fn facts_bytes(file: &ParsedFile) -> usize {
         + file.body.len()
         + file.search_texts.iter().map(|text| text.len() + 4).sum::<usize>()
         + file.notices.iter().map(|notice| FIXED + notice.detail.len()).sum::<usize>()
+        + file.kept.as_ref().map_or(0, |kept| kept.text.len() + kept.facts.len() + 64)
 }
 
 /// A file whose facts are larger is left out: they would not fit a frame with the batch around it.

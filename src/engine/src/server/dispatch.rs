@@ -154,7 +154,9 @@ fn parse_file(
             .hint(format!("Give the language; there are {}.", known()))
         })?,
     };
-    match parse::parse_file(path, language, content, &engine.parse_limits(), &|| call.cancelled()) {
+    match parse::parse_to_keep(path, language, content, &engine.parse_limits(), &|| {
+        call.cancelled()
+    }) {
         Ok(parsed) => Ok(Response::Parsed(Box::new(parsed))),
         Err(notice) => Ok(Response::Skipped(notice)),
     }

@@ -16,7 +16,7 @@ use super::{
     list::Found,
     tree::{Tree, notice},
 };
-use crate::parse::{Limits, facts_bytes, parse_file};
+use crate::parse::{Limits, facts_bytes, parse_to_keep};
 
 /// What became of a path, and what it took.
 pub(super) struct Done {
@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
 
     /// A parser's panic costs the file, not the walk.
     fn parse(&self, path: &str, language: Language, bytes: &[u8]) -> Result<ParsedFile, Notice> {
-        let parse = || parse_file(path, language, bytes, self.limits, &self.stopped);
+        let parse = || parse_to_keep(path, language, bytes, self.limits, &self.stopped);
         catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|_| {
             log::error!("the parser panicked on \"{path}\"");
             Err(notice(SkipReason::Io, "internal error: the parser panicked"))
