@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use gix_hash::{ObjectId, oid};
+use gix_hash::ObjectId;
 use gix_object::tree::{EntryKind, EntryMode, name_order};
 use gix_object::{Kind, TreeRefIter};
 use onyx_protocol::facts::Language;
@@ -145,7 +145,8 @@ impl Differ<'_> {
         let is_directory = is_tree(old) || is_tree(new);
         if std::str::from_utf8(name).is_err() || path.len() > MAX_PATH_BYTES || name.contains(&0) {
             if new.is_some() && (is_directory || language.is_some()) {
-                let detail = if path.len() > MAX_PATH_BYTES { "too long" } else { "not valid UTF-8" };
+                let detail =
+                    if path.len() > MAX_PATH_BYTES { "too long" } else { "not valid UTF-8" };
                 self.skip(path, SkipReason::BadPath, detail);
             }
             return;
@@ -189,8 +190,8 @@ fn blob(entry: &Entry) -> Option<ObjectId> {
 pub(super) fn files(
     repository: &Repository,
     objects: &mut Objects,
-    tree: Option<&oid>,
+    tree: Option<ObjectId>,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Vec<Change>, WireError> {
-    diff(repository, objects, None, tree.map(ToOwned::to_owned), cancelled).map(|all| all.files)
+    diff(repository, objects, None, tree, cancelled).map(|all| all.files)
 }

@@ -145,7 +145,8 @@ impl<'a> Lineage<'a> {
         self.used[old.pair as usize][old.definition as usize]
     }
 
-    fn is_open(&self, new: Place) -> bool {
+    /// Whether it is not known yet what a new definition was.
+    pub(super) fn is_open(&self, new: Place) -> bool {
         !self.closed[new.pair as usize][new.definition as usize]
     }
 

@@ -15,7 +15,7 @@
 //! | `renames`, `lineage`, `similarity` | what became what |
 //! | `lines` | how many lines |
 //! | `changes` | a commit's changes as messages |
-//! | `walk` | the threads, the order, the batches |
+//! | `walk`, `batch` | the threads, the order; messages of bounded size |
 //!
 //! What a walk brings:
 //!
@@ -30,6 +30,7 @@
 //!
 //! Objects that are missing end the walk with an error: what was brought until then stays right.
 
+mod batch;
 mod cache;
 mod changes;
 mod diff;

@@ -78,9 +78,10 @@ pub(super) fn words(commit: &[u8]) -> Words {
             _ => {}
         }
     }
-    let latin = ["iso-8859-1", "iso8859-1", "latin-1", "latin1", "iso-8859-15", "cp1252", "windows-1252"]
-        .iter()
-        .any(|name| encoding.eq_ignore_ascii_case(name.as_bytes()));
+    let latin =
+        ["iso-8859-1", "iso8859-1", "latin-1", "latin1", "iso-8859-15", "cp1252", "windows-1252"]
+            .iter()
+            .any(|name| encoding.eq_ignore_ascii_case(name.as_bytes()));
     let mut lossy = Vec::new();
     let mut decode = |bytes: &[u8], limit: usize, what: &'static str| {
         let bytes = &bytes[..bytes.len().min(limit)];
@@ -171,8 +172,14 @@ mod tests {
 
     #[test]
     fn reads_what_git_does_not_write() {
-        let odd: [&[u8]; 6] =
-            [b"", b"no address", b"a <b", b"a <b> x y", b"<> 99999999999999999999 +9999", b"a >b< 1 +0"];
+        let odd: [&[u8]; 6] = [
+            b"",
+            b"no address",
+            b"a <b",
+            b"a <b> x y",
+            b"<> 99999999999999999999 +9999",
+            b"a >b< 1 +0",
+        ];
         for author in odd {
             let words = words(&commit(author, b"\n"));
             assert_eq!((words.author.seconds, words.author.offset), (0, 0), "{author:?}");

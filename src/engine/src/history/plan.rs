@@ -121,7 +121,8 @@ pub(super) fn plan(
     names: &Names,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Plan, WireError> {
-    let known = request.known.iter().filter_map(|id| ObjectId::try_from(id.as_slice()).ok()).collect();
+    let known =
+        request.known.iter().filter_map(|id| ObjectId::try_from(id.as_slice()).ok()).collect();
     let mut graph = Graph {
         request,
         known,

@@ -104,7 +104,8 @@ impl Reader<'_> {
     /// References below a prefix that are at commits, by name, and how many others there are.
     fn below(&mut self, prefix: &str) -> Result<(Vec<Named>, usize), WireError> {
         let platform = self.store.iter().map_err(|error| self.unreadable(&error))?;
-        let relative = prefix.try_into().map_err(|error: gix_error::Error| self.unreadable(&error))?;
+        let relative =
+            prefix.try_into().map_err(|error: gix_error::Error| self.unreadable(&error))?;
         let iter = platform.prefixed(relative).map_err(|error| self.unreadable(&error))?;
         let (mut named, mut others) = (Vec::new(), 0);
         for reference in iter {
@@ -171,7 +172,9 @@ pub(super) fn read(repository: &Repository, wanted: &[String]) -> Result<Names, 
         let (remote, _) = reader.below("refs/remotes/")?;
         if !remote.is_empty() {
             let count = remote.len();
-            notes.push(format!("{count} remote-tracking branches are not read: only local ones are"));
+            notes.push(format!(
+                "{count} remote-tracking branches are not read: only local ones are"
+            ));
         }
         // What a build server checks out: the commit is all there is.
         if let Head::Detached(id) = head
@@ -185,15 +188,16 @@ pub(super) fn read(repository: &Repository, wanted: &[String]) -> Result<Names, 
         branches.retain(|branch| wanted.is_match(&branch.name));
     }
     let has = |name: &str| branches.iter().any(|branch| branch.name == name);
-    let default_branch = match head {
-        Head::Branch(name) if has(&name) => Some(name),
-        _ => ["main", "master"].into_iter().find(|name| has(name)).map(str::to_owned).or_else(|| {
-            match branches.as_slice() {
-                [only] => Some(only.name.clone()),
-                _ => None,
-            }
-        }),
-    };
+    let default_branch =
+        match head {
+            Head::Branch(name) if has(&name) => Some(name),
+            _ => ["main", "master"].into_iter().find(|name| has(name)).map(str::to_owned).or_else(
+                || match branches.as_slice() {
+                    [only] => Some(only.name.clone()),
+                    _ => None,
+                },
+            ),
+        };
     Ok(Names { branches, tags, default_branch, notes })
 }
 
@@ -204,7 +208,9 @@ mod tests {
     #[test]
     fn globs_match_like_gits() {
         let set = globs(&["main".into(), "release/*".into()]).unwrap().unwrap();
-        assert!(set.is_match("main") && set.is_match("release/1/x") && !set.is_match("feature/main"));
+        assert!(
+            set.is_match("main") && set.is_match("release/1/x") && !set.is_match("feature/main")
+        );
         assert!(globs(&[]).unwrap().is_none());
         let error = globs(&["a[".into()]).err().unwrap();
         assert_eq!(error.message, "invalid glob \"a[\"");

@@ -139,7 +139,12 @@ impl<'a> Finder<'a> {
                 let enough = if named || moved { ALIKE_AND_NAMED } else { ALIKE };
                 if similarity >= enough && (named || !small) {
                     let bonus = |is: bool| if is { 0.1 } else { 0.0 };
-                    candidates.push((similarity + bonus(named) + bonus(moved), similarity, old, new));
+                    candidates.push((
+                        similarity + bonus(named) + bonus(moved),
+                        similarity,
+                        old,
+                        new,
+                    ));
                 }
             }
         }
@@ -199,6 +204,8 @@ mod tests {
         let deleted = [file("a.py", LONG)];
         assert_eq!(pairs(&deleted, &[file("b.py", &edited)]), [pair("a.py", "b.py")]);
         assert!(pairs(&deleted, &[file("b.go", &edited)]).is_empty());
-        assert!(pairs(&deleted, &[file("b.py", "import os\nclass C:\n  pass\n\nprint(C)")]).is_empty());
+        assert!(
+            pairs(&deleted, &[file("b.py", "import os\nclass C:\n  pass\n\nprint(C)")]).is_empty()
+        );
     }
 }

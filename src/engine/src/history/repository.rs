@@ -190,14 +190,17 @@ impl Repository {
         let list = match read_small(&self.common_dir.join("shallow"), SHALLOW_BYTES) {
             Ok(list) => list,
             Err(error) if error.kind() == IoKind::NotFound => return Ok(HashSet::new()),
-            Err(error) => return Err(self.unreadable("the list of shallow commits", &words(&error))),
+            Err(error) => {
+                return Err(self.unreadable("the list of shallow commits", &words(&error)));
+            }
         };
         list.split(|&byte| byte == b'\n')
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty())
             .map(|line| {
-                ObjectId::from_hex(line)
-                    .map_err(|error| self.unreadable("the list of shallow commits", &error.to_string()))
+                ObjectId::from_hex(line).map_err(|error| {
+                    self.unreadable("the list of shallow commits", &error.to_string())
+                })
             })
             .collect()
     }
@@ -262,14 +265,16 @@ impl Repository {
     ) -> Result<Option<(Kind, &'a [u8])>, WireError> {
         let Objects { handle, buffer } = objects;
         let found = handle.try_find(id, buffer);
-        let found = found.map_err(|error| self.unreadable(&format!("object {id}"), &error.to_string()))?;
+        let found =
+            found.map_err(|error| self.unreadable(&format!("object {id}"), &error.to_string()))?;
         Ok(found.map(|data| (data.kind, data.data)))
     }
 
     /// The size of a blob, without reading it.
     pub(super) fn blob_size(&self, objects: &Objects, id: &oid) -> Result<u64, WireError> {
         let header = objects.handle.try_header(id);
-        let header = header.map_err(|error| self.unreadable(&format!("blob {id}"), &error.to_string()))?;
+        let header =
+            header.map_err(|error| self.unreadable(&format!("blob {id}"), &error.to_string()))?;
         Ok(header.ok_or_else(|| self.missing(Kind::Blob, id))?.size())
     }
 
@@ -283,7 +288,9 @@ impl Repository {
                 .detail("It is a partial clone: objects were left out when it was fetched.")
                 .hint("Run git fetch --refetch --no-filter in it, or clone it whole.")
         } else {
-            error.detail("The repository is incomplete.").hint("Run git fsck in it, or fetch it again.")
+            error
+                .detail("The repository is incomplete.")
+                .hint("Run git fsck in it, or fetch it again.")
         }
     }
 }

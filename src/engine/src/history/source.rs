@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use gix_hash::ObjectId;
 use gix_object::Kind;
 use onyx_protocol::WireError;
-use onyx_protocol::facts::{FileFacts, Language};
+use onyx_protocol::facts::{Definition, FileFacts, Language};
 use onyx_protocol::ingest::{ContentHash, Notice, SkipReason};
 use rayon::prelude::*;
 
@@ -37,8 +37,7 @@ pub(super) struct Source {
 
 impl Source {
     /// The text of a definition.
-    pub(super) fn text_of(&self, index: usize) -> &str {
-        let definition = &self.facts.definitions[index];
+    pub(super) fn span(&self, definition: &Definition) -> &str {
         let span = definition.start_byte as usize..definition.end_byte as usize;
         self.text.get(span).unwrap_or_default()
     }
