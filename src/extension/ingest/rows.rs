@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use onyx_protocol::ingest::ContentHash;
 use pgrx::prelude::*;
 
-use super::edges::Edges;
+use super::borders;
+use super::edges::{Edges, write_dependents};
 use crate::error::Error;
 
 /// A file the database has.
@@ -17,9 +18,17 @@ pub struct Known {
     pub hash: ContentHash,
 }
 
-/// The repository's id, made when it is new. Its row stays locked until the transaction ends, so
-/// that two ingests of one repository follow each other.
+/// Lets changes of the graph of source follow each other until the transaction ends: the edges of one
+/// repository may lead into another. Before anything is locked that a change of another repository may
+/// need. A row, so that a transaction whose snapshot is older than the last change fails.
+fn lock_graph() -> Result<(), Error> {
+    Spi::run("UPDATE onyx.graph_changes SET number = number + 1")?;
+    Ok(())
+}
+
+/// The repository's id, made when it is new. Other changes of the graph wait until the transaction ends.
 pub fn repo(name: &str, root: Option<&str>) -> Result<i64, Error> {
+    lock_graph()?;
     let id = Spi::get_one_with_args::<i64>(
         "INSERT INTO onyx.repos AS r (name, root) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET root = coalesce(excluded.root, r.root),
@@ -99,6 +108,7 @@ pub fn remove_empty_directories(repo: i64) -> Result<(), Error> {
 
 /// Removes a repository, or a file or directory of it. Returns how many files it had.
 pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
+    lock_graph()?;
     let id = Spi::connect_mut(|client| {
         let rows = client.update(
             "SELECT id FROM onyx.repos WHERE name = $1 FOR UPDATE",
@@ -117,6 +127,7 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
         ));
     };
     let Some(path) = path else {
+        let dependents = borders::dependents(&borders::provided(id)?, id)?;
         // Nodes first: their trigger remembers users' edges by the repository's name.
         Spi::run_with_args(
             "DELETE FROM onyx.nodes WHERE repo_id = $1 AND origin = 'source'",
@@ -128,6 +139,7 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
              SELECT count(*) FROM onyx.files WHERE repo_id = $1",
             &[id.into()],
         )?;
+        write_dependents(dependents, id)?;
         return Ok(files.unwrap_or_default());
     };
     let path = path.trim_end_matches('/');
