@@ -117,6 +117,11 @@ AS 'MODULE_PATHNAME', 'check_index_wrapper' LANGUAGE c VOLATILE STRICT COST 1000
 COMMENT ON FUNCTION onyx.check_index(regclass) IS
     'Rows of an index''s table that its generation lacks, and entries without a row; none when all is well';
 
+CREATE FUNCTION onyx.prewarm(index regclass) RETURNS bigint
+AS 'MODULE_PATHNAME', 'prewarm_wrapper' LANGUAGE c VOLATILE STRICT COST 100000;
+COMMENT ON FUNCTION onyx.prewarm(regclass) IS
+    'Waits until the engine has loaded an index, with its full vectors as far as onyx.memory_limit allows; returns the bytes of memory it takes';
+
 CREATE FUNCTION onyx.rebuild(index regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
 AS $$

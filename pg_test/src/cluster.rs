@@ -146,6 +146,8 @@ impl Config {
 pub struct Cluster {
     directory: PathBuf,
     server: Mutex<Option<Child>>,
+    /// Where its programs are, unless they are those of the server under test.
+    programs: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -176,7 +178,7 @@ impl Cluster {
         let directory = base_directory().join(format!("c{number}"));
         fs::create_dir(&directory).expect("a cluster's directory");
         install::give_to_server(&directory);
-        Self { directory, server: Mutex::new(None) }
+        Self { directory, server: Mutex::new(None), programs: None }
     }
 
     /// A physical copy by `pg_basebackup`, not started.
@@ -195,6 +197,82 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         copy.configure("unix_socket_directories", &copy.directory.display().to_string());
         copy
+    }
+
+    /// A copy of the data directory of a server that does not run, not started.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn twin(&self) -> Self {
+        let copy = Self::without_data();
+        let copied = install::command("cp").arg("-a").arg(self.data()).arg(copy.data()).status();
+        assert!(copied.expect("cp").success());
+        copy.configure("unix_socket_directories", &copy.directory.display().to_string());
+        copy
+    }
+
+    /// The same of a running one, the store included, as a snapshot of files made one after the other
+    /// has it. Files that go away meanwhile are left out.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn copy_running(&self) -> Self {
+        let copy = Self::without_data();
+        install::command("cp")
+            .arg("-a")
+            .arg(self.data())
+            .arg(copy.data())
+            .stderr(Stdio::null())
+            .status()
+            .expect("cp");
+        for file in ["postmaster.pid", "postmaster.opts"] {
+            let _ = fs::remove_file(copy.data().join(file));
+        }
+        copy.configure("unix_socket_directories", &copy.directory.display().to_string());
+        copy
+    }
+
+    /// What pg_upgrade makes of this one, which does not run, for the newer server whose programs are
+    /// in `programs`; not started.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn upgrade(&self, programs: &Path) -> Self {
+        let mut new = Self::without_data();
+        new.programs = Some(programs.to_path_buf());
+        let output = install::command(programs.join("initdb"))
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
+            .args(["--no-sync", "--no-instructions", "--no-data-checksums", "--pgdata"])
+            .arg(new.data())
+            .output()
+            .expect("initdb");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for (name, value) in &Config::new().settings {
+            new.configure(name, value);
+        }
+        new.configure("unix_socket_directories", &new.directory.display().to_string());
+        let output = install::command(programs.join("pg_upgrade"))
+            .args(["-U", "postgres", "--copy", "--no-sync", "-j", "2"])
+            .arg("-b")
+            .arg(install::ask("--bindir"))
+            .arg("-B")
+            .arg(programs)
+            .arg("-d")
+            .arg(self.data())
+            .arg("-D")
+            .arg(new.data())
+            .args(["-p", "5432", "-P", "5432", "-s"])
+            .arg(&new.directory)
+            .current_dir(&new.directory)
+            .output()
+            .expect("pg_upgrade");
+        let said = String::from_utf8_lossy(&output.stdout);
+        // It says in which file the reason is.
+        let reason = said.split('"').find(|part| part.ends_with(".log"));
+        let reason = reason.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        let end = reason.len().saturating_sub(3_000);
+        assert!(output.status.success(), "{said}\n{}", reason.get(end..).unwrap_or_default());
+        new
     }
 
     /// A running streaming standby.
@@ -290,7 +368,11 @@ impl Cluster {
             .append(true)
             .open(self.log_path())
             .expect("the server's log");
-        install::command(install::program("postgres"))
+        let program = match &self.programs {
+            Some(programs) => programs.join("postgres"),
+            None => install::program("postgres"),
+        };
+        install::command(program)
             .arg("-D")
             .arg(self.data())
             .stdin(Stdio::null())

@@ -1,7 +1,7 @@
 //! Which server is tested, and as whom it runs.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -18,12 +18,20 @@ pub fn pg_config() -> String {
 /// # Panics
 /// When it cannot be run.
 pub fn ask(option: &str) -> PathBuf {
-    let program = pg_config();
-    let output = Command::new(&program)
+    ask_of(&PathBuf::from(pg_config()), option)
+}
+
+/// The same of another server's `pg_config`.
+///
+/// # Panics
+/// When it cannot be run.
+pub fn ask_of(program: &Path, option: &str) -> PathBuf {
+    let name = program.display();
+    let output = Command::new(program)
         .arg(option)
         .output()
-        .unwrap_or_else(|e| panic!("could not run \"{program}\" (see ONYX_PG_CONFIG): {e}"));
-    assert!(output.status.success(), "{program} {option}: {}", output.status);
+        .unwrap_or_else(|e| panic!("could not run \"{name}\" (see ONYX_PG_CONFIG): {e}"));
+    assert!(output.status.success(), "{name} {option}: {}", output.status);
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 

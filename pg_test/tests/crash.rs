@@ -192,6 +192,8 @@ fn kills_at_random_moments_leave_indexes_and_tables_equal() {
             what
         });
         println!("round {round}: killed {what} after {pause:?}");
+        let begun = std::time::Instant::now();
         check(&cluster, &format!("killing {what} in round {round} (SEED={seed})"));
+        println!("  equal again after {:?}", begun.elapsed());
     }
 }

@@ -336,3 +336,42 @@ fn a_storm_of_engine_kills_costs_no_row_and_no_session() {
     println!("ready {:?} after the last kill", begun.elapsed());
     assert_complete(&mut client, "t", "t_v");
 }
+
+#[test]
+fn an_index_that_fits_nowhere_is_not_tried_all_the_time_and_comes_when_there_is_room() {
+    let cluster = Cluster::start(Config::new().set("onyx.memory_limit", "64MB"));
+    let mut client = cluster.connect();
+    client.run(
+        "CREATE EXTENSION onyx CASCADE;
+         CREATE TABLE big (id int, v vector(2000));
+         INSERT INTO big SELECT i, array_fill((i / 9500.0)::real, ARRAY[2000])::vector FROM generate_series(1, 9500) i;
+         ANALYZE big",
+    );
+    cluster.wait_for_engine();
+    let (mut builder, notices) = cluster.connect_hearing("postgres");
+    builder.run(
+        "CREATE INDEX big_v ON big USING onyx_hnsw (v vector_l2_ops)
+         WITH (m = 2, ef_construction = 4, quantization = none)",
+    );
+    let warning = notices.take("WARNING").remove(0);
+    assert!(warning.message().contains("onyx.memory_limit of 64 MB"), "{warning:?}");
+    let near = "SELECT id FROM big ORDER BY v <-> (SELECT v FROM big WHERE id = 77) LIMIT 1";
+    assert_eq!(client.one::<i32>(near), 77);
+    let reason = "SELECT reason FROM onyx.stat_index WHERE indexname = 'big_v'";
+    // The pause has become four seconds by then.
+    eventually("four rebuilds in vain", Duration::from_secs(60), || {
+        client.text(reason).contains("; 4 rebuilds failed").then_some(())
+    });
+    let rebuilds = || cluster.log().matches("onyx maintenance rebuilds index public.big_v").count();
+    let before = rebuilds();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(rebuilds(), before, "{}", client.text(reason));
+    // A setting that is read again may help: it is tried at once.
+    cluster.set("onyx.memory_limit", Some("256MB"));
+    eventually("the index ready", Duration::from_secs(30), || {
+        let state = "SELECT state FROM onyx.stat_index WHERE indexname = 'big_v'";
+        (client.text(state) == "ready").then_some(())
+    });
+    assert_eq!(client.one::<i32>(near), 77);
+    assert_eq!(client.text("SELECT * FROM onyx.check_index('big_v')"), "");
+}

@@ -27,6 +27,20 @@ pub enum EmbedAtCommit {
     Wait,
 }
 
+/// What an index scan does when its first candidates are not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum IterativeScan {
+    /// It ends.
+    #[name = c"off"]
+    Off,
+    /// It goes on; what turns up later comes in a later place than its distance asks for.
+    #[name = c"relaxed_order"]
+    RelaxedOrder,
+    /// It goes on; what turns up too late for its place is left out.
+    #[name = c"strict_order"]
+    StrictOrder,
+}
+
 pub static ENGINE_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 pub static ONNXRUNTIME_PATH: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c""));
@@ -40,6 +54,10 @@ pub static ENGINE_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(4096);
 pub static MAX_FILE_SIZE_KB: GucSetting<i32> = GucSetting::<i32>::new(4096);
 pub static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
+pub static ITERATIVE_SCAN: GucSetting<IterativeScan> =
+    GucSetting::<IterativeScan>::new(IterativeScan::StrictOrder);
+pub static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(-1);
+pub static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 pub static GRAPH_CACHE_SIZE_MB: GucSetting<i32> = GucSetting::<i32>::new(128);
 pub static MAINTENANCE_NAPTIME_S: GucSetting<i32> = GucSetting::<i32>::new(60);
 pub static ON_ENGINE_FAILURE: GucSetting<OnEngineFailure> =
@@ -143,6 +161,34 @@ pub fn define() {
         &EF_SEARCH,
         1,
         1000,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"onyx.iterative_scan",
+        c"Whether an index scan goes on until a query has enough rows, and in which order.",
+        c"strict_order: by distance; a row that turns up too late for its place is left out. relaxed_order: no such row is left out. off: a scan ends after onyx.ef_search rows.",
+        &ITERATIVE_SCAN,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    int(
+        c"onyx.max_scan_tuples",
+        c"Rows after which an iterative index scan ends; -1 means never.",
+        c"The first onyx.ef_search rows are given in any case, and an answer without the engine is always whole.",
+        &MAX_SCAN_TUPLES,
+        -1,
+        i32::MAX,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"onyx.scan_mem_multiplier",
+        c"Multiple of work_mem an index scan may keep rows in.",
+        c"A scan that needs more goes on exactly, in as many passes over the table as it takes.",
+        &SCAN_MEM_MULTIPLIER,
+        1.0,
+        1000.0,
         GucContext::Userset,
         GucFlags::default(),
     );

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use onyx_protocol::index::{Entry, EntryValue, GenerationId, Lsn};
+use onyx_protocol::index::{Entry, EntryValue, GenerationId};
 use onyx_protocol::message::{RequestBody, Response};
 use pgrx::prelude::*;
 
@@ -28,8 +28,8 @@ struct Batch {
     bytes: usize,
     /// Entries were sent that may not be on disk yet.
     unsynced: bool,
-    /// Highest stamp of what was sent.
-    stamp: Lsn,
+    /// Highest number of what was sent.
+    number: u64,
     /// Texts were sent, whose embeddings the commit may have to wait for.
     texts: bool,
 }
@@ -57,7 +57,7 @@ pub fn push(generation: GenerationId, index: pg_sys::Oid, entry: Entry) {
             entries: Vec::new(),
             bytes: 0,
             unsynced: false,
-            stamp: 0,
+            number: 0,
             texts: false,
         });
         batch.bytes += match &entry.value {
@@ -89,21 +89,21 @@ pub fn flush(generation: GenerationId) {
     });
     let Some((index, entries)) = taken else { return };
     match send(generation, entries, false) {
-        Ok(stamp) => BATCHES.with_borrow_mut(|batches| {
+        Ok(number) => BATCHES.with_borrow_mut(|batches| {
             if let Some(batch) = batches.get_mut(&generation) {
-                batch.stamp = batch.stamp.max(stamp);
+                batch.number = batch.number.max(number);
             }
         }),
         Err(error) => fail(generation, index, error),
     }
 }
 
-/// Returns the entries' stamp.
+/// Returns the write's number among the generation's.
 fn send(
     generation: GenerationId,
     entries: Vec<(pg_sys::SubTransactionId, Entry)>,
     durable: bool,
-) -> Result<Lsn, Error> {
+) -> Result<u64, Error> {
     // The position now is behind every row of the batch and before the commit record: what
     // recovery ends before, it discards with the transaction.
     let stamp = access_method::current_lsn();
@@ -113,11 +113,15 @@ fn send(
         durable,
         entries: entries.into_iter().map(|(_, entry)| entry).collect(),
     };
-    match client::call(request.clone()) {
+    let answer = match client::call(request.clone()) {
         // Taking a batch twice has no effect, so a connection that was lost with the engine may be
         // tried once more on its successor.
-        Err(Error::ConnectionLost { .. }) => client::call(request).map(|_| stamp),
-        answer => answer.map(|_| stamp),
+        Err(Error::ConnectionLost { .. }) => client::call(request)?,
+        answer => answer?,
+    };
+    match answer {
+        Response::Written { number } => Ok(number),
+        _ => Err(Error::Protocol { detail: "An insertion was not confirmed.".into() }),
     }
 }
 
@@ -151,8 +155,8 @@ fn before_commit() {
             continue;
         };
         match done {
-            Ok(stamp) => {
-                note_insert(generation, batch.index, stamp.max(batch.stamp));
+            Ok(number) => {
+                note_insert(generation, batch.index, number.max(batch.number));
                 if batch.texts {
                     texts.push(generation);
                 }
@@ -165,12 +169,12 @@ fn before_commit() {
     }
 }
 
-fn note_insert(generation: GenerationId, index: pg_sys::Oid, stamp: Lsn) {
+fn note_insert(generation: GenerationId, index: pg_sys::Oid, number: u64) {
     // SAFETY: as in `fail`.
     unsafe {
         let relation = pg_sys::try_relation_open(index, pg_sys::RowExclusiveLock as i32);
         if !relation.is_null() {
-            access_method::note_insert(relation, generation, stamp).or_raise();
+            access_method::note_insert(relation, generation, number).or_raise();
             pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         }
     }

@@ -228,6 +228,13 @@ pub unsafe extern "C-unwind" fn ambuild(
         let kind = Kind::of(index).or_raise();
         let dimensions = column_dimensions(index, kind).or_raise();
         options::of(index).validate().or_raise();
+        if pg_sys::IsBinaryUpgrade {
+            // pg_upgrade makes the index of an empty table and puts the old server's pages in its place; their
+            // generation is not in the new server's store, so it is rebuilt after the upgrade.
+            let page = generation::stale_page(index, dimensions);
+            metapage::create(index, pg_sys::ForkNumber::MAIN_FORKNUM, &page);
+            return PgBox::<pg_sys::IndexBuildResult>::alloc0().into_pg();
+        }
         let (tuples, entries, page) = match build_generation(heap, index, info, kind, dimensions) {
             Ok(built) => built,
             Err(error)

@@ -29,19 +29,31 @@ fn check(oid: pg_sys::Oid) -> Result<Vec<(Option<pg_sys::ItemPointerData>, Strin
         let heap_oid = pg_sys::IndexGetRelation(oid, false);
         let heap = pg_sys::table_open(heap_oid, lock);
         let index = pg_sys::index_open(oid, lock);
-        let found = if is_ours(index) {
-            compare(heap, index)
-        } else {
-            let name = generation::relation_name(index);
-            Err(Error::sql(
-                PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-                format!("\"{name}\" is not an onyx_hnsw index"),
-            ))
-        };
+        let found = require_ours(index).and_then(|()| compare(heap, index));
         pg_sys::index_close(index, lock);
         pg_sys::table_close(heap, lock);
         found
     }
+}
+
+/// Refuses an index that is not of this access method, or has no content.
+///
+/// # Safety
+/// `index` is open.
+pub unsafe fn require_ours(index: pg_sys::Relation) -> Result<(), Error> {
+    let refuse = |message| Err(Error::sql(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message));
+    // SAFETY: the caller's promise.
+    unsafe {
+        let name = generation::relation_name(index);
+        if !is_ours(index) {
+            return refuse(format!("\"{name}\" is not an onyx_hnsw index"));
+        }
+        if (*(*index).rd_rel).relkind as u8 != pg_sys::RELKIND_INDEX {
+            let refused = refuse(format!("\"{name}\" is the index of a partitioned table"));
+            return refused.map_err(|e| e.with_hint("Name the index of a partition."));
+        }
+    }
+    Ok(())
 }
 
 /// Whether an open index is of this access method.
@@ -78,8 +90,9 @@ unsafe fn compare(
             index,
             pg_sys::GetActiveSnapshot(),
             std::ptr::null_mut(),
-            &HashSet::new(),
-        );
+            &exact::Part::all(&HashSet::new()),
+        )
+        .hits;
         let missing = visible.iter().map(|row| row.tid).filter(|tid| !entries.contains(tid));
         let mut surplus = without_row(heap, &entries);
         if !surplus.is_empty() {

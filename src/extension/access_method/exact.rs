@@ -1,20 +1,80 @@
 //! Exact answers from the heap: what a planned index scan gives when its generation cannot answer
 //! any more, so that a plan made before the engine went away stays right.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use onyx_protocol::index::Hit;
+use onyx_protocol::index::{HeapTid, Hit};
 use pgrx::prelude::*;
 
 use super::opclass::Kind;
 use super::{build, tid_to_u64};
 use crate::error::OrRaise;
 
+/// Which rows are asked for.
+pub struct Part<'a> {
+    /// Not these.
+    pub skip: &'a HashSet<HeapTid>,
+    /// Only those that come after this one.
+    pub after: Option<Hit>,
+    /// At most about so many, the nearest.
+    pub room: usize,
+}
+
+impl<'a> Part<'a> {
+    /// All of them but those in `skip`.
+    pub fn all(skip: &'a HashSet<HeapTid>) -> Self {
+        Self { skip, after: None, room: usize::MAX }
+    }
+}
+
+/// An answer.
+pub struct Found {
+    /// By distance, then heap tuple.
+    pub hits: Vec<Hit>,
+    /// Whether there was no room for others, which come after the last of these.
+    pub cut: bool,
+}
+
 struct Collect<'a> {
     kind: Kind,
     order: *mut pg_sys::ScanKeyData,
+    part: &'a Part<'a>,
     hits: Vec<Hit>,
-    skip: &'a HashSet<u64>,
+    /// The last of the nearest, once there were more than there is room for.
+    bound: Option<Hit>,
+}
+
+/// The order rows are given in.
+fn order(a: &Hit, b: &Hit) -> Ordering {
+    // Neither is NaN, and the two zeros are the same distance.
+    let distance = a.distance.partial_cmp(&b.distance).unwrap_or(Ordering::Equal);
+    distance.then(a.tid.cmp(&b.tid))
+}
+
+impl Collect<'_> {
+    fn add(&mut self, hit: Hit) {
+        let comes_before = |other: &Hit| order(&hit, other) != Ordering::Greater;
+        if self.part.after.as_ref().is_some_and(comes_before)
+            || self.bound.as_ref().is_some_and(|bound| !comes_before(bound))
+        {
+            return;
+        }
+        self.hits.push(hit);
+        // Twice the room: so each row is moved once or twice only.
+        if self.hits.len() > self.part.room.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.hits.len() > self.part.room {
+            let last = self.part.room.saturating_sub(1);
+            self.hits.select_nth_unstable_by(last, order);
+            self.hits.truncate(last + 1);
+            self.bound = self.hits.last().copied();
+        }
+    }
 }
 
 #[pg_guard]
@@ -31,7 +91,7 @@ unsafe extern "C-unwind" fn collect(
     unsafe {
         let state = &mut *state.cast::<Collect>();
         let tid = tid_to_u64(*tid);
-        if *is_null || state.skip.contains(&tid) {
+        if *is_null || state.part.skip.contains(&tid) {
             return;
         }
         let distance = if state.order.is_null() {
@@ -53,28 +113,28 @@ unsafe extern "C-unwind" fn collect(
         };
         // Neither here: their distance is NaN.
         if !distance.is_nan() {
-            state.hits.push(Hit { tid, distance });
+            state.add(Hit { tid, distance });
         }
     }
 }
 
-/// Every visible row of the index's table that the index covers, but those in `skip`, by distance
-/// to the key's argument; in no order without a key. The tuple ids are the ones an index would
-/// hold: of the root of each HOT chain.
+/// A part of the visible rows of the index's table that the index covers, by distance to the key's
+/// argument; by heap tuple alone without a key. The tuple ids are the ones an index would hold: of
+/// the root of each HOT chain.
 ///
 /// # Safety
-/// Both relations are open and belong together; `snapshot` is an active MVCC snapshot; `order` is
+/// Both relations are open and belong together; `snapshot` is an active MVCC snapshot; `key` is
 /// null or a key whose function takes the column's type and returns float8.
 pub unsafe fn nearest(
     heap: pg_sys::Relation,
     index: pg_sys::Relation,
     snapshot: pg_sys::Snapshot,
-    order: *mut pg_sys::ScanKeyData,
-    skip: &HashSet<u64>,
-) -> Vec<Hit> {
+    key: *mut pg_sys::ScanKeyData,
+    part: &Part<'_>,
+) -> Found {
     // SAFETY: the caller's promise.
     let kind = unsafe { Kind::of(index) }.or_raise();
-    let mut state = Collect { kind, order, hits: Vec::new(), skip };
+    let mut state = Collect { kind, order: key, part, hits: Vec::new(), bound: None };
     // SAFETY: the caller's promise. A build scan over an MVCC snapshot sees what that snapshot sees,
     // evaluates the index's expressions and predicate, and ends the scan it is given.
     unsafe {
@@ -91,6 +151,7 @@ pub unsafe fn nearest(
             scan,
         );
     }
-    state.hits.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.tid.cmp(&b.tid)));
-    state.hits
+    state.cut();
+    state.hits.sort_unstable_by(order);
+    Found { cut: state.bound.is_some(), hits: state.hits }
 }

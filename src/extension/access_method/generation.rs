@@ -13,7 +13,7 @@ use super::metapage::{self, Metapage};
 use super::opclass::Kind;
 use super::options::Options;
 use crate::error::Error;
-use crate::supervisor::shared;
+use crate::supervisor::{shared, tries};
 use crate::{client, guc, model};
 
 /// Why an index cannot be used, in words for `onyx.stat_index`.
@@ -91,6 +91,7 @@ pub unsafe fn create(
         content,
         m: options.m,
         ef_construction: options.ef_construction,
+        quantization: options.quantization,
     };
     garbage::expect();
     client::call_patiently(RequestBody::IndexCreate(header.clone()))?;
@@ -101,7 +102,7 @@ pub unsafe fn create(
         relfilenumber: header.relfilenumber,
         dimensions: header.dimensions,
         vacuum_lsn: 0,
-        insert_lsn: 0,
+        writes: 0,
         model: match &header.content {
             Content::Texts(spec) => spec.name.clone(),
             Content::Vectors => String::new(),
@@ -124,7 +125,7 @@ pub unsafe fn stale_page(index: pg_sys::Relation, dimensions: u32) -> Metapage {
         relfilenumber: locator.relNumber.into(),
         dimensions,
         vacuum_lsn: 0,
-        insert_lsn: 0,
+        writes: 0,
         model: String::new(),
     }
 }
@@ -135,10 +136,21 @@ pub unsafe fn stale_page(index: pg_sys::Relation, dimensions: u32) -> Metapage {
 /// `index` is an open index of `onyx_hnsw`.
 pub unsafe fn identity(index: pg_sys::Relation) -> Result<(GenerationId, Metapage), Unusable> {
     // SAFETY: the caller's promise.
-    let (page, locator) = unsafe { (metapage::read(index), (*index).rd_locator) };
+    let (page, locator) = unsafe {
+        // Announced by CREATE or REINDEX CONCURRENTLY, and maybe not filled yet.
+        if !(*(*index).rd_index).indisready {
+            let reason = "its concurrent build is under way, or did not succeed";
+            return Err(Unusable::wait("building", reason));
+        }
+        (metapage::read(index), (*index).rd_locator)
+    };
     let page = page.map_err(|e| Unusable::rebuild("damaged", e.to_string()))?;
     if page.stale {
-        return Err(Unusable::rebuild("stale", "entries were not written to the store"));
+        let reason = match page.generation {
+            Some(_) => "entries were not written to the store",
+            None => "the engine could not build it; the server log says why",
+        };
+        return Err(Unusable::rebuild("stale", reason));
     }
     let Some(id) = page.generation else {
         return Err(Unusable::wait("empty", "nothing was indexed since the index was reset"));
@@ -165,7 +177,7 @@ pub unsafe fn usable(index: pg_sys::Relation) -> Result<(GenerationId, Metapage)
             "the store's generation is older than the index's last vacuum",
         )),
         // The page was read before the engine was asked, so a commit in between does not matter.
-        GenerationState::Ready if status.durable_lsn < page.insert_lsn => Err(Unusable::rebuild(
+        GenerationState::Ready if status.writes < page.writes => Err(Unusable::rebuild(
             "stale",
             "the store's generation is older than the index's last insert",
         )),
@@ -217,22 +229,22 @@ pub unsafe fn mark_stale(index: pg_sys::Relation, why: Error) -> Result<(), Erro
     Ok(())
 }
 
-/// Remembers in an index's page that entries up to a stamp are in the store, WAL-logged before the
-/// commit record of their transaction: an older store put back lacks them and is recognised.
+/// Remembers in an index's page that a generation's writes up to a number are in the store, WAL-logged
+/// before the commit record of their transaction: an older store put back lacks them and is recognised.
 ///
 /// # Safety
 /// `index` is an open index of `onyx_hnsw`.
 pub unsafe fn note_insert(
     index: pg_sys::Relation,
     id: GenerationId,
-    stamp: u64,
+    number: u64,
 ) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     unsafe {
         metapage::update(index, |page| {
-            let newer = page.generation == Some(id) && page.insert_lsn < stamp;
+            let newer = page.generation == Some(id) && page.writes < number;
             if newer {
-                page.insert_lsn = stamp;
+                page.writes = number;
             }
             newer
         })
@@ -257,11 +269,14 @@ pub struct StatusRow {
 /// `index` is an open index of `onyx_hnsw`.
 pub unsafe fn status_rows(index: pg_sys::Relation) -> StatusRow {
     // SAFETY: the caller's promise.
-    let (identity, usable) = unsafe { (identity(index), usable(index)) };
+    let (identity, usable, oid) = unsafe { (identity(index), usable(index), (*index).rd_id) };
     let id = identity.ok().map(|(id, _)| id);
     let status = id.and_then(|id| status(id).ok());
     let (state, reason) = match usable {
         Ok(_) => ("ready".to_string(), String::new()),
+        Err(u) if u.needs_rebuild => {
+            (u.state.to_string(), u.reason + &tries::words(oid).unwrap_or_default())
+        }
         Err(u) => (u.state.to_string(), u.reason),
     };
     let generation = id.map(|id| id.0.iter().map(|b| format!("{b:02x}")).collect::<String>());

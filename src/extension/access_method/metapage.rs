@@ -5,14 +5,14 @@
 //! ```text
 //! offset  size  field
 //!      0     4  magic 0x584e4f01
-//!      4     4  format version, 2
+//!      4     4  format version, 3
 //!      8    16  generation id; all zero: no generation was made yet (unlogged init fork)
 //!     24     4  flags: bit 0 stale
 //!     28     4  database OID at build
 //!     32     4  relfilenumber at build
 //!     36     4  dimensions
 //!     40     8  WAL position of the last vacuum
-//!     48     8  highest stamp of the entries of committed transactions
+//!     48     8  number of the generation's last write of a committed transaction
 //!     56    64  name of the model of a text index, NUL-padded; else zero
 //! ```
 
@@ -22,7 +22,7 @@ use pgrx::prelude::*;
 use crate::error::Error;
 
 const MAGIC: u32 = 0x584e_4f01;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const STALE: u32 = 1;
 const CONTENT_BYTES: usize = 120;
 const MODEL_BYTES: usize = 64;
@@ -44,9 +44,9 @@ pub struct Metapage {
     pub dimensions: u32,
     /// WAL position of the last vacuum.
     pub vacuum_lsn: u64,
-    /// Highest stamp of the entries of committed transactions: a store whose generation does not reach
-    /// it is an older one. Written behind the entries and before the commit record.
-    pub insert_lsn: u64,
+    /// Number of the generation's last write of a committed transaction: a store whose generation does
+    /// not reach it is an older one. Written behind the entries and before the commit record.
+    pub writes: u64,
     /// Name of a text index's model; empty otherwise.
     pub model: String,
 }
@@ -65,7 +65,7 @@ impl Metapage {
         put(32, &self.relfilenumber.to_le_bytes());
         put(36, &self.dimensions.to_le_bytes());
         put(40, &self.vacuum_lsn.to_le_bytes());
-        put(48, &self.insert_lsn.to_le_bytes());
+        put(48, &self.writes.to_le_bytes());
         put(56, &self.model.as_bytes()[..self.model.len().min(MODEL_BYTES)]);
         out
     }
@@ -94,7 +94,7 @@ impl Metapage {
             relfilenumber: u32_at(32),
             dimensions: u32_at(36),
             vacuum_lsn: u64_at(40),
-            insert_lsn: u64_at(48),
+            writes: u64_at(48),
             model: String::from_utf8_lossy(model).into_owned(),
         })
     }

@@ -14,6 +14,7 @@ pub mod metapage;
 mod opclass;
 mod options;
 mod planner;
+mod prewarm;
 pub mod repair;
 mod scan;
 mod vacuum;

@@ -12,6 +12,7 @@ use pgrx::{PgMemoryContexts, prelude::*, spi};
 use super::{generation, metapage};
 use crate::client;
 use crate::error::Error;
+use crate::supervisor::tries;
 
 /// Main part of a maintenance worker. An error ends the worker; the next nap begins anew, in
 /// another order, so that one index which cannot be rebuilt does not keep the others from it.
@@ -24,8 +25,10 @@ pub fn maintain_database() {
         valid_indexes().into_iter().filter(|i| needs_rebuild(*i)).collect()
     });
     for index in broken {
-        if is_free(index) {
+        if tries::is_due(index) && is_free(index) {
+            tries::begin(index);
             rebuild(index);
+            tries::succeeded(index);
         }
     }
     BackgroundWorker::transaction(|| {

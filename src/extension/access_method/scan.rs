@@ -1,5 +1,6 @@
 //! ORDER BY distance: batches of nearest entries from the engine, larger and larger until the
-//! executor has enough; exact from the heap when the engine cannot answer.
+//! executor has enough or a limit is reached; exact from the heap when the engine cannot answer, or
+//! when more are wanted than there is room for.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -12,10 +13,14 @@ use super::metapage::Metapage;
 use super::opclass::Kind;
 use super::{build, exact, generation, u64_to_tid};
 use crate::error::{Error, OrRaise};
+use crate::guc::IterativeScan;
 use crate::{client, guc, xact};
 
-/// Most hits asked for at once; a scan that needs more goes on exactly from the heap.
+/// Most hits asked for at once.
 const MAX_K: u32 = 1_000_000;
+
+/// Memory a hit takes, and that it has been returned.
+const HIT_BYTES: f64 = 32.0;
 
 /// How many times as many are asked for each time a scan goes on: each search begins anew.
 const GROWTH: u32 = 4;
@@ -29,28 +34,75 @@ enum Source {
     Start,
     /// The engine gave the nearest `k`; whether these were all.
     Engine { generation: GenerationId, k: u32, complete: bool },
-    /// Everything that is left is in `hits`.
-    Exact,
+    /// What comes next is in `hits`; whether there is more behind it, and how much of that may be read.
+    Exact { more: bool, left: usize },
+}
+
+/// The settings a scan runs under.
+#[derive(Clone, Copy)]
+struct Limits {
+    ef: u32,
+    mode: IterativeScan,
+    /// Tuples after which it does not go on.
+    tuples: usize,
+    /// Hits there is room for.
+    room: usize,
+}
+
+impl Limits {
+    fn now() -> Self {
+        // SAFETY: reads a setting.
+        let work_mem = f64::from(unsafe { pg_sys::work_mem }) * 1024.0;
+        Self {
+            ef: guc::EF_SEARCH.get() as u32,
+            mode: guc::ITERATIVE_SCAN.get(),
+            tuples: usize::try_from(guc::MAX_SCAN_TUPLES.get()).unwrap_or(usize::MAX),
+            room: (work_mem * guc::SCAN_MEM_MULTIPLIER.get() / HIT_BYTES) as usize,
+        }
+    }
+
+    /// How many hits come after `k`: first the other candidates, then ever more. `None`: no more than
+    /// these are to be asked for.
+    fn after(&self, k: u32, kind: Kind) -> Option<u32> {
+        if k < self.ef {
+            return Some(self.ef);
+        }
+        // Without the engine each distance between texts is a request: these need not fit.
+        let most = if kind == Kind::Text { MAX_K } else { MAX_K.min(self.room as u32) };
+        let next = k.saturating_mul(GROWTH).min(most).min(self.tuples.try_into().unwrap_or(most));
+        (next > k).then_some(next)
+    }
 }
 
 struct Scan {
     kind: Kind,
+    limits: Limits,
     source: Source,
     query: Option<QueryValue>,
     hits: Vec<Hit>,
     next: usize,
+    /// Tuples the engine gave that have been returned.
     returned: HashSet<u64>,
     last: f64,
 }
 
 impl Scan {
     fn reset(&mut self) {
+        self.limits = Limits::now();
         self.source = Source::Start;
         self.query = None;
         self.hits.clear();
         self.next = 0;
         self.returned.clear();
         self.last = f64::NEG_INFINITY;
+    }
+
+    /// The least distance of what may still be returned.
+    fn least(&self) -> f64 {
+        match self.limits.mode {
+            IterativeScan::RelaxedOrder => f64::NEG_INFINITY,
+            IterativeScan::Off | IterativeScan::StrictOrder => self.last,
+        }
     }
 }
 
@@ -67,6 +119,7 @@ pub unsafe extern "C-unwind" fn ambeginscan(
         let scan = pg_sys::RelationGetIndexScan(index, keys, orders);
         let state = Scan {
             kind: Kind::of(index).or_raise(),
+            limits: Limits::now(),
             source: Source::Start,
             query: None,
             hits: Vec::new(),
@@ -111,7 +164,9 @@ pub unsafe extern "C-unwind" fn amgettuple(
             if let Some(hit) = state.hits.get(state.next).copied() {
                 state.next += 1;
                 state.last = hit.distance;
-                state.returned.insert(hit.tid);
+                if matches!(state.source, Source::Engine { .. }) {
+                    state.returned.insert(hit.tid);
+                }
                 (*scan).xs_heaptid = u64_to_tid(hit.tid);
                 (*scan).xs_recheck = false;
                 (*scan).xs_recheckorderby = false;
@@ -140,24 +195,33 @@ pub unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
 /// # Safety
 /// As of [`amgettuple`].
 unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Error> {
+    let limits = state.limits;
     let (generation, k) = match state.source {
         // SAFETY: the caller's promise.
         Source::Start => match unsafe { start(scan, state) }? {
-            Some(generation) => (generation, FIRST_K.min(guc::EF_SEARCH.get() as u32)),
+            Some(generation) => (generation, FIRST_K.min(limits.ef)),
             // SAFETY: the caller's promise.
             None => return unsafe { go_exact(scan, state, None) },
         },
-        Source::Engine { complete: true, .. } | Source::Exact => return Ok(false),
-        // The same candidates again, then ever more of them.
-        Source::Engine { generation, k, .. } if k < guc::EF_SEARCH.get() as u32 => {
-            (generation, guc::EF_SEARCH.get() as u32)
+        Source::Engine { complete: true, .. } | Source::Exact { more: false, .. } => {
+            return Ok(false);
         }
-        Source::Engine { generation, k, .. } if k < MAX_K => (generation, (k * GROWTH).min(MAX_K)),
         // SAFETY: the caller's promise.
-        Source::Engine { .. } => return unsafe { go_exact(scan, state, None) },
+        Source::Exact { more: true, .. } => return unsafe { go_exact(scan, state, None) },
+        Source::Engine { k, .. }
+            if k >= limits.ef
+                && (limits.mode == IterativeScan::Off || k as usize >= limits.tuples) =>
+        {
+            return Ok(false);
+        }
+        Source::Engine { generation, k, .. } => match limits.after(k, state.kind) {
+            Some(next) => (generation, next),
+            // SAFETY: the caller's promise.
+            None => return unsafe { go_exact(scan, state, None) },
+        },
     };
     let Some(query) = state.query.clone() else { return Ok(false) };
-    let least = guc::EF_SEARCH.get() as u32;
+    let least = limits.ef;
     // A scan that goes on needs the farther ones too, which a search for just as many mostly misses.
     let ef = if k <= least.max(FIRST_K) { least.max(k) } else { k * 2 };
     match client::call(RequestBody::IndexSearch { generation, query, k, ef }) {
@@ -173,10 +237,11 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
         Ok(Response::Hits(hits)) => {
             state.source = Source::Engine { generation, k, complete: hits.len() < k as usize };
             state.next = 0;
-            // Order is kept: an entry nearer than what was returned already was missed by the
-            // approximate search, and stays missed.
+            // An entry nearer than what was returned already was missed by the approximate search: where
+            // order is kept it stays missed.
+            let least = state.least();
             state.hits = hits;
-            state.hits.retain(|h| h.distance >= state.last && !state.returned.contains(&h.tid));
+            state.hits.retain(|h| h.distance >= least && !state.returned.contains(&h.tid));
             Ok(true)
         }
         Ok(_) => Err(Error::Protocol { detail: "A search was not answered with hits.".into() }),
@@ -218,6 +283,27 @@ fn has_another_engine() -> bool {
     FOUND_USABLE.get().is_none_or(|(opened, _, _)| opened != client::opened())
 }
 
+/// Counts a scan for `pg_stat_user_indexes` and EXPLAIN, as `pgstat_count_index_scan` does.
+///
+/// # Safety
+/// As of [`amgettuple`].
+unsafe fn count(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: the caller's promise; a relation whose statistics are wanted has them once associated.
+    unsafe {
+        let index = (*scan).indexRelation;
+        if (*index).pgstat_info.is_null() && (*index).pgstat_enabled {
+            pg_sys::pgstat_assoc_relation(index);
+        }
+        if let Some(info) = (*index).pgstat_info.as_mut() {
+            info.counts.numscans += 1;
+        }
+        #[cfg(feature = "pg18")]
+        if let Some(instrument) = (*scan).instrument.as_mut() {
+            instrument.nsearches += 1;
+        }
+    }
+}
+
 /// Reads the query and finds the generation; `None` when the answer has to come from the heap.
 ///
 /// # Safety
@@ -234,6 +320,7 @@ unsafe fn start(
                 "cannot scan onyx_hnsw index without order",
             ));
         }
+        count(scan);
         let snapshot_type = (*(*scan).xs_snapshot).snapshot_type;
         if snapshot_type != pg_sys::SnapshotType::SNAPSHOT_MVCC
             && snapshot_type != pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
@@ -280,24 +367,32 @@ unsafe fn go_exact(
     state: &mut Scan,
     why: Option<Error>,
 ) -> Result<bool, Error> {
+    let failed = why.is_some();
     if let (Kind::Text, Some(error)) = (state.kind, why) {
         // Without the engine there is no distance between texts.
         return Err(error);
     }
+    // The order of the pass before goes on; behind the engine's hits that of distances, where it is kept.
+    let after = match state.source {
+        Source::Exact { .. } => state.hits.last().copied(),
+        _ if state.query.is_none() => None,
+        _ => Some(Hit { tid: 0, distance: state.least() }),
+    };
+    let left = match state.source {
+        Source::Exact { left, .. } => left,
+        Source::Engine { k, .. } if !failed => state.limits.tuples.saturating_sub(k as usize),
+        Source::Engine { .. } | Source::Start => usize::MAX,
+    };
+    let part = exact::Part { skip: &state.returned, after, room: state.limits.room.min(left) };
     // SAFETY: the caller's promise.
-    unsafe {
+    let found = unsafe {
         let key = (*scan).orderByData;
         let order = if state.query.is_some() { key } else { std::ptr::null_mut() };
-        state.hits = exact::nearest(
-            (*scan).heapRelation,
-            (*scan).indexRelation,
-            (*scan).xs_snapshot,
-            order,
-            &state.returned,
-        );
-    }
-    state.hits.retain(|h| h.distance >= state.last || state.query.is_none());
-    state.next = 0;
-    state.source = Source::Exact;
+        let (heap, index) = ((*scan).heapRelation, (*scan).indexRelation);
+        exact::nearest(heap, index, (*scan).xs_snapshot, order, &part)
+    };
+    (state.hits, state.next) = (found.hits, 0);
+    let left = left.saturating_sub(state.hits.len());
+    state.source = Source::Exact { more: found.cut && left > 0, left };
     Ok(!state.hits.is_empty())
 }

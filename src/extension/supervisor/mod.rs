@@ -5,6 +5,7 @@
 mod engine;
 mod maintenance;
 pub mod shared;
+pub mod tries;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,9 +26,14 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// How often a server in recovery is asked whether it still is.
 const RECOVERY_POLL: Duration = Duration::from_millis(500);
 
-/// Reserves shared memory and registers the supervisor.
+/// Reserves shared memory and registers the supervisor, but not in a server that pg_upgrade runs: nothing may
+/// change in it but by pg_upgrade.
 pub fn init() {
     shared::init();
+    // SAFETY: the postmaster sets it from its arguments, before it loads libraries.
+    if unsafe { pg_sys::IsBinaryUpgrade } {
+        return;
+    }
     BackgroundWorkerBuilder::new("onyx supervisor")
         .set_type("onyx supervisor")
         .set_library("onyx")
@@ -166,6 +172,8 @@ fn watch(engine: &mut Engine, maintenance: &mut Maintenance) -> Option<String> {
             return None;
         }
         if reloaded() {
+            // What kept an index from being built may have been repaired.
+            SHARED.exclusive().tries.forget_all();
             let new = guc::engine_settings();
             if new != settings {
                 settings = new.clone();

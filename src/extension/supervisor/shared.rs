@@ -5,6 +5,8 @@ use std::time::Duration;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock};
 
+use super::tries::Tries;
+
 /// Databases that can wait for maintenance at once; the rest is found again at the next nap.
 const QUEUE: usize = 64;
 /// Bytes of the last error that are kept.
@@ -57,6 +59,8 @@ pub struct Shared {
     first_position: u64,
     maintenance: [u32; QUEUE],
     maintenance_length: usize,
+    /// Rebuilds that may have failed.
+    pub tries: Tries,
 }
 
 impl Default for Shared {
@@ -73,6 +77,7 @@ impl Default for Shared {
             first_position: 0,
             maintenance: [0; QUEUE],
             maintenance_length: 0,
+            tries: Tries::default(),
         }
     }
 }
@@ -122,13 +127,13 @@ impl Shared {
         self.state = EngineState::Stopped;
     }
 
-    /// Takes the next database to maintain.
+    /// Takes the database that has waited longest for maintenance: with more of them than a naptime has
+    /// room for, the others would never get their turn.
     pub fn next_maintenance(&mut self) -> Option<u32> {
-        if self.maintenance_length == 0 {
-            return None;
-        }
+        let next = *self.maintenance[..self.maintenance_length].first()?;
+        self.maintenance.copy_within(1..self.maintenance_length, 0);
         self.maintenance_length -= 1;
-        Some(self.maintenance[self.maintenance_length])
+        Some(next)
     }
 
     fn request_maintenance(&mut self, database: u32) {

@@ -27,6 +27,19 @@ pub enum Metric {
     L1,
 }
 
+/// How vectors are kept in the engine's memory. Answers have exact distances under each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Quantization {
+    /// As codes where these tell the vectors apart, and else whole.
+    #[default]
+    Auto,
+    /// Whole: four bytes a number, all of them needed in memory.
+    None,
+    /// As codes of eight bits a number, which the graph works with, and rests, which may be left to the
+    /// store.
+    Sq8,
+}
+
 /// What an index's entries are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
@@ -61,6 +74,8 @@ pub struct GenerationHeader {
     pub m: u32,
     /// Candidate list size while building.
     pub ef_construction: u32,
+    /// How vectors are kept in memory.
+    pub quantization: Quantization,
 }
 
 /// One index entry.
@@ -133,6 +148,8 @@ pub struct GenerationStatus {
     pub memory_bytes: u64,
     /// WAL position of the last durable insert.
     pub durable_lsn: Lsn,
+    /// How many batches of entries were ever written and are durable: see [`crate::message::Response::Written`].
+    pub writes: u64,
     /// WAL position of the last vacuum.
     pub vacuum_lsn: Lsn,
 }

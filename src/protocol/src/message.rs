@@ -111,7 +111,7 @@ pub enum RequestBody {
     },
     /// Begin a generation. Durable when answered. Answer: `Response::Done`.
     IndexCreate(GenerationHeader),
-    /// Add entries. `BUILD` entries go to a generation that is `Building`. Answer: `Response::Done`.
+    /// Add entries. Answer: `Response::Written`.
     IndexInsert {
         /// Into this generation.
         generation: GenerationId,
@@ -148,6 +148,12 @@ pub enum RequestBody {
         k: u32,
         /// Candidate list size; raised to `k` when smaller.
         ef: u32,
+    },
+    /// Wait until a generation is loaded, and read full vectors that were left to the store into memory
+    /// while they fit. Answer: `Response::Prewarmed`.
+    IndexPrewarm {
+        /// This generation.
+        generation: GenerationId,
     },
     /// All entries' heap tuples, for vacuum and checks. Items: `Item::Tids`. Answer: `Response::Done`.
     IndexTids {
@@ -236,6 +242,17 @@ pub enum Response {
     },
     /// Of `IndexStatus`.
     Index(Vec<GenerationStatus>),
+    /// Of `IndexInsert`.
+    Written {
+        /// The batch's number among all that the generation was ever given: a store that has fewer
+        /// does not have this one.
+        number: u64,
+    },
+    /// Of `IndexPrewarm`.
+    Prewarmed {
+        /// Bytes of memory the generation takes now.
+        bytes: u64,
+    },
     /// Of `IndexSearch`.
     Hits(Vec<Hit>),
     /// Of `IndexList`.

@@ -57,6 +57,24 @@ impl Arena {
         true
     }
 
+    /// A chunk that nobody else knows yet, of zeros. `None` when the system gives no memory.
+    pub fn fresh_chunk(&self) -> Option<Fresh> {
+        let start = map(self.chunk_bytes(), true)?;
+        Some(Fresh { chunk: Taken { start, bytes: self.chunk_bytes() }, stride: self.stride })
+    }
+
+    /// Puts a chunk in its place, where there must be none. False, and the chunk is gone, when there is.
+    pub fn publish(&self, chunk: usize, fresh: Fresh) -> bool {
+        let Some(place) = self.chunks.get(chunk) else { return false };
+        let (null, start) = (ptr::null_mut(), fresh.chunk.start);
+        let new = place.compare_exchange(null, start, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if new {
+            std::mem::forget(fresh);
+            self.mapped.fetch_add(1, Ordering::Relaxed);
+        }
+        new
+    }
+
     /// Whether a row's chunk is there.
     pub fn has(&self, row: usize) -> bool {
         self.chunks
@@ -114,6 +132,21 @@ unsafe impl Send for Taken {}
 impl Drop for Taken {
     fn drop(&mut self) {
         unmap(self.start, self.bytes);
+    }
+}
+
+/// A chunk on its way in.
+pub struct Fresh {
+    chunk: Taken,
+    stride: usize,
+}
+
+impl Fresh {
+    /// Address of a row, by its place in the chunk.
+    pub fn row(&self, place: usize) -> *mut u8 {
+        assert!(place < CHUNK_ROWS, "row {place} of a chunk");
+        // SAFETY: a chunk has CHUNK_ROWS rows of this stride.
+        unsafe { self.chunk.start.add(place * self.stride) }
     }
 }
 

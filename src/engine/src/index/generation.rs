@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use onyx_protocol::index::{
     Content, GenerationHeader, GenerationId, GenerationState, GenerationStatus, HeapTid, Lsn,
+    Quantization,
 };
 use onyx_protocol::{ErrorKind, WireError};
 
@@ -21,7 +22,7 @@ use super::memory::{Share, no_room};
 use super::points::{Points, State};
 use super::rows::Layout;
 use super::shared::Shared;
-use crate::store::{DurableState, GenerationRecord, ModelKey, TextHash, lock, read, write};
+use crate::store::{DurableState, GenerationRecord, Marks, ModelKey, TextHash, lock, read, write};
 
 /// Dead points are taken out when they are more than one in so many ...
 const REPAIR_SHARE: usize = 8;
@@ -50,8 +51,8 @@ pub enum Life {
 pub struct Writer {
     /// As in the store.
     pub record: GenerationRecord,
-    /// Highest stamp written.
-    pub highest: Lsn,
+    /// How far its inserts have come.
+    pub marks: Marks,
     /// Heap tuples changed since loading began, which the loader must leave alone.
     pub touched: Option<HashSet<HeapTid>>,
 }
@@ -79,6 +80,7 @@ pub struct Generation {
     pub(super) table: RwLock<Table>,
     life: RwLock<Life>,
     durable: AtomicU64,
+    durable_writes: AtomicU64,
     vacuum: AtomicU64,
     repairing: AtomicBool,
     pub(super) share: Share,
@@ -94,16 +96,17 @@ pub struct Generation {
 
 impl Generation {
     /// A generation as it is in the store, nothing of it in memory yet.
-    pub fn new(record: GenerationRecord, highest: Lsn, life: Life, shared: &Shared) -> Self {
+    pub fn new(record: GenerationRecord, marks: Marks, life: Life, shared: &Shared) -> Self {
         let paused = life == Life::Loading;
         let pool = Arc::clone(&shared.pool);
         let table = empty_table(&record.header, Layout::Whole, paused, pool);
         Self {
             header: record.header.clone(),
             model: record.model,
-            durable: AtomicU64::new(highest),
+            durable: AtomicU64::new(marks.highest),
+            durable_writes: AtomicU64::new(marks.writes),
             vacuum: AtomicU64::new(record.vacuum_lsn),
-            writer: Mutex::new(Writer { record, highest, touched: None }),
+            writer: Mutex::new(Writer { record, marks, touched: None }),
             table: RwLock::new(table),
             life: RwLock::new(life),
             repairing: AtomicBool::new(false),
@@ -146,6 +149,11 @@ impl Generation {
     /// How rows of vectors like these are kept.
     pub fn layout_for(&self, sample: &[&[f32]]) -> Layout {
         let dimensions = self.header.dimensions as usize;
+        match self.header.quantization {
+            Quantization::None => return Layout::Whole,
+            Quantization::Sq8 => return Layout::Split,
+            Quantization::Auto => {}
+        }
         // A model's vectors are spread around zero.
         if self.model.is_some() {
             return Layout::fit(dimensions, sample.iter().take(1).copied());
@@ -338,7 +346,7 @@ impl Generation {
         if let Some(touched) = &mut writer.touched {
             touched.extend(tids);
         }
-        let highest = writer.highest;
+        let marks = writer.marks;
         let mut table = write(&self.table);
         for tid in tids {
             table.points.remove(*tid);
@@ -356,7 +364,7 @@ impl Generation {
         drop(writer);
         drop(old);
         shared.store.sync()?;
-        self.made_durable(highest);
+        self.made_durable(marks);
         if emptied {
             self.unsaved.fetch_add(live + dead, Ordering::Relaxed);
             shared.jobs.add(Job::Tidy(self.id()));
@@ -397,14 +405,15 @@ impl Generation {
         self.repairing.store(false, Ordering::Release);
     }
 
-    /// The highest stamp written, to be passed to [`Generation::made_durable`] after a sync.
-    pub fn highest(&self) -> Lsn {
-        lock(&self.writer).highest
+    /// What was written, to be passed to [`Generation::made_durable`] after a sync.
+    pub fn marks(&self) -> Marks {
+        lock(&self.writer).marks
     }
 
-    /// Everything stamped up to here is on disk.
-    pub fn made_durable(&self, highest: Lsn) {
-        self.durable.fetch_max(highest, Ordering::Relaxed);
+    /// Everything up to here is on disk.
+    pub fn made_durable(&self, marks: Marks) {
+        self.durable.fetch_max(marks.highest, Ordering::Relaxed);
+        self.durable_writes.fetch_max(marks.writes, Ordering::Relaxed);
     }
 
     /// After entries were discarded nothing later than this is left.
@@ -443,10 +452,10 @@ impl Generation {
         record.state = DurableState::Ready;
         shared.store.put_generation(&record)?;
         writer.record = record;
-        let highest = writer.highest;
+        let marks = writer.marks;
         drop(writer);
         shared.store.sync()?;
-        self.made_durable(highest);
+        self.made_durable(marks);
         self.set_life(Life::Ready);
         self.unusable().map_or(Ok(()), Err)
     }
@@ -473,6 +482,7 @@ impl Generation {
             tombstones: table.points.tombstones() as u64,
             memory_bytes: self.table_bytes(&table),
             durable_lsn: self.durable.load(Ordering::Relaxed),
+            writes: self.durable_writes.load(Ordering::Relaxed),
             vacuum_lsn: self.vacuum.load(Ordering::Relaxed),
         }
     }

@@ -10,7 +10,7 @@ use super::generation::{Arrival, Generation, Life, Writer, invalid};
 use super::points::State;
 use super::shared::Shared;
 use crate::store::keys::clip_text;
-use crate::store::{ItemContent, ModelKey, NewItems, TextHash, keys, lock, write};
+use crate::store::{ItemContent, Marks, ModelKey, NewItems, TextHash, keys, lock, write};
 
 /// What is known of a text's vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,14 +72,14 @@ impl Prepared<'_> {
 }
 
 impl Generation {
-    /// Adds entries.
+    /// Adds entries; returns the number of this write.
     pub fn insert(
         &self,
         shared: &Shared,
         stamp: Lsn,
         durable: bool,
         entries: &[Entry],
-    ) -> Result<(), WireError> {
+    ) -> Result<u64, WireError> {
         let prepared =
             entries.iter().map(|entry| self.prepare(entry)).collect::<Result<Vec<_>, _>>()?;
         self.check_writable()?;
@@ -123,7 +123,7 @@ impl Generation {
                 shared.queue.wake();
             }
         }
-        let highest = writer.highest;
+        let marks = writer.marks;
         drop(writer);
         let (_, linker) = self.graph();
         linker.keep_pace(self.life() == Life::Building);
@@ -133,10 +133,10 @@ impl Generation {
         }
         if durable {
             shared.store.sync()?;
-            self.made_durable(highest);
+            self.made_durable(marks);
         }
         self.save_soon(shared);
-        Ok(())
+        Ok(marks.writes)
     }
 
     /// Checks an entry and computes what needs no lock.
@@ -170,12 +170,13 @@ impl Generation {
     ) -> Result<(), WireError> {
         let items = prepared.iter().map(|p| (p.tid, &p.item)).collect();
         let generation = self.id();
-        let highest = stamp > writer.highest;
+        let Marks { highest, writes } = writer.marks;
+        let marks = Marks { highest: highest.max(stamp), writes: writes + 1 };
         // A build that is interrupted is begun anew: what it writes need not be safe before its end.
         let logged = self.model.is_some() || self.life() != Life::Building;
-        let new = NewItems { generation, stamp, highest, items, pending, logged };
+        let new = NewItems { generation, stamp, marks, items, pending, logged };
         shared.store.insert_items(&new)?;
-        writer.highest = writer.highest.max(stamp);
+        writer.marks = marks;
         Ok(())
     }
 

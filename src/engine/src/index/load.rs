@@ -10,7 +10,7 @@ use super::graph::PointId;
 use super::insert::{Embedding, Incoming};
 use super::points::State;
 use super::shared::Shared;
-use crate::store::{DurableState, Item, ItemContent, TextHash, keys, lock, write};
+use crate::store::{DurableState, Item, ItemContent, Marks, TextHash, keys, lock, write};
 
 /// Entries handled under one lock.
 const CHUNK: usize = 1_024;
@@ -36,7 +36,7 @@ impl Generation {
             record.state = DurableState::Stale(VACUUMED_BEYOND.into());
             shared.store.put_generation(&record)?;
             self.set_life(Life::Stale(VACUUMED_BEYOND.into()));
-        } else if end.lsn != 0 && writer.highest > end.lsn {
+        } else if end.lsn != 0 && writer.marks.highest > end.lsn {
             let mut void = Vec::new();
             for item in shared.store.items(&record)? {
                 let item = item?;
@@ -48,9 +48,10 @@ impl Generation {
             for tids in void.chunks(CHUNK) {
                 shared.store.delete_items(&writer.record, tids, None)?;
             }
-            shared.store.delete_items(&record, &[], Some(end.lsn))?;
+            let marks = Marks { highest: end.lsn, ..writer.marks };
+            shared.store.delete_items(&record, &[], Some(marks))?;
             shared.store.sync()?;
-            writer.highest = end.lsn;
+            writer.marks = marks;
             self.forget_durable(end.lsn);
             let mut table = write(&self.table);
             for tid in void {

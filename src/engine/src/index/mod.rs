@@ -22,6 +22,7 @@ mod links;
 mod load;
 mod memory;
 mod points;
+mod prewarm;
 mod queue;
 mod repair;
 mod rows;
@@ -50,7 +51,9 @@ use onyx_protocol::{ErrorKind, WireError};
 
 pub use queue::PendingBatch;
 
-use crate::store::{DurableState, GenerationRecord, ModelKey, Store, TextHash, lock, read, write};
+use crate::store::{
+    DurableState, GenerationRecord, Marks, ModelKey, Store, TextHash, lock, read, write,
+};
 use distance::all_finite;
 use generation::{Generation, Life, absent, invalid};
 use jobs::{Job, Jobs};
@@ -101,10 +104,10 @@ impl Indexes {
             recovery: RwLock::new(recovery),
             generations: RwLock::new(HashMap::new()),
         });
-        for (record, highest) in shared.store.generations()? {
+        for (record, marks) in shared.store.generations()? {
             let life = first_life(&record, system_identifier);
             let id = record.header.id;
-            let generation = Arc::new(Generation::new(record, highest, life, &shared));
+            let generation = Arc::new(Generation::new(record, marks, life, &shared));
             write(&shared.generations).insert(id, generation);
         }
         let mut indexes = Self { shared, threads: Vec::new() };
@@ -172,7 +175,8 @@ impl Indexes {
             Some(_) => return Err(invalid("the index generation exists already")),
             None => {
                 self.shared.store.put_generation(&record)?;
-                let generation = Generation::new(record, 0, Life::Building, &self.shared);
+                let generation =
+                    Generation::new(record, Marks::default(), Life::Building, &self.shared);
                 generations.insert(id, Arc::new(generation));
             }
         }
@@ -229,7 +233,8 @@ impl Indexes {
     }
 
     /// Adds entries; one of the same heap tuple replaces an older one. They are in the store's log
-    /// when this returns, on disk when `durable`. Texts without an embedding are queued with them.
+    /// when this returns, on disk when `durable`. Texts without an embedding are queued with them. Returns
+    /// the number of this write among all of the generation's.
     ///
     /// # Errors
     /// The generation cannot be written, an entry does not fit it, or the store fails.
@@ -239,7 +244,7 @@ impl Indexes {
         stamp: Lsn,
         durable: bool,
         entries: Vec<Entry>,
-    ) -> Result<(), WireError> {
+    ) -> Result<u64, WireError> {
         check_batch(entries.len())?;
         self.get(id)?.insert(&self.shared, stamp, durable, &entries)
     }
@@ -270,11 +275,11 @@ impl Indexes {
             if let (Life::Stale(_), Some(error)) = (generation.life(), generation.unusable()) {
                 return Err(error);
             }
-            written.push((generation.highest(), generation));
+            written.push((generation.marks(), generation));
         }
         self.shared.store.sync()?;
-        for (highest, generation) in written {
-            generation.made_durable(highest);
+        for (marks, generation) in written {
+            generation.made_durable(marks);
         }
         Ok(())
     }
@@ -325,6 +330,21 @@ impl Indexes {
         let generation = self.get(id)?;
         self.hurry(&generation);
         generation.search(&self.shared, query, k, ef, cancelled)
+    }
+
+    /// Waits until a generation is loaded and reads full vectors that were left to the store back into
+    /// memory while they fit. Returns the bytes of memory it takes then.
+    ///
+    /// # Errors
+    /// The generation cannot be used, a cancel, or the store fails.
+    pub fn prewarm(
+        &self,
+        id: GenerationId,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<u64, WireError> {
+        let generation = self.get(id)?;
+        self.hurry(&generation);
+        generation.prewarm(&self.shared, cancelled)
     }
 
     /// All entries' heap tuples, ascending, in batches.
@@ -481,6 +501,7 @@ fn absent_status(id: GenerationId) -> GenerationStatus {
         tombstones: 0,
         memory_bytes: 0,
         durable_lsn: 0,
+        writes: 0,
         vacuum_lsn: 0,
     }
 }

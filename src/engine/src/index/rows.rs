@@ -14,7 +14,7 @@
 
 use onyx_protocol::index::Metric;
 
-use super::arena::{Arena, CHUNK_ROWS, Taken};
+use super::arena::{Arena, CHUNK_ROWS, Fresh, Taken};
 use super::distance::length;
 use super::kernels::{self, Sum};
 
@@ -137,6 +137,43 @@ impl Rows {
         Some((rest.take_chunk(chunk)?, chunk))
     }
 
+    /// Whether the rests of a chunk's rows are left to the store.
+    pub fn lacks_rest(&self, chunk: usize) -> bool {
+        let row = chunk * CHUNK_ROWS;
+        self.rest.as_ref().is_some_and(|rest| self.rows.has(row) && !rest.has(row))
+    }
+
+    /// Room for the rests of a chunk that [`Rows::lacks_rest`], to be written before it is published.
+    pub fn fresh_rest(&self) -> Option<Fresh> {
+        self.rest.as_ref()?.fresh_chunk()
+    }
+
+    /// Writes the rest of a row, by its place in the chunk, of the numbers the row was written with.
+    pub fn write_rest(&self, fresh: &Fresh, place: usize, values: &[f32]) {
+        debug_assert_eq!(values.len(), self.dimensions);
+        let (_, unit) = scale_of(values);
+        let rest = fresh.row(place);
+        for (at, x) in values.iter().enumerate() {
+            // SAFETY: a rest has three bytes for each number, and nobody else knows this one.
+            unsafe { self.put_rest(rest, at, rounded(*x, unit)) };
+        }
+    }
+
+    /// Puts written rests in their place: from now on they are read.
+    pub fn publish_rest(&self, chunk: usize, fresh: Fresh) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.publish(chunk, fresh))
+    }
+
+    /// # Safety
+    /// `rest` has three bytes for each number, which nobody reads or writes meanwhile.
+    unsafe fn put_rest(&self, rest: *mut u8, at: usize, rounded: i32) {
+        // SAFETY: the caller's promise. It may be unaligned.
+        unsafe {
+            rest.add(2 * at).cast::<u16>().write_unaligned(rounded as u16);
+            rest.add(2 * self.dimensions + at).write((rounded >> 16) as u8);
+        }
+    }
+
     /// Writes a row.
     ///
     /// # Safety
@@ -159,9 +196,7 @@ impl Rows {
                 std::ptr::copy_nonoverlapping(values.as_ptr(), numbers, values.len());
             },
             Layout::Split => {
-                // Not rounded down, or the largest number would not fit.
-                let scale = (largest(values) / CODE).next_up().max(f32::MIN_POSITIVE);
-                let unit = f64::from(scale) / f64::from(1u32 << REST_BITS);
+                let (scale, unit) = scale_of(values);
                 let rest = self.rest.as_ref().map_or(std::ptr::null_mut(), |r| r.row(row));
                 // SAFETY: the row has HEAD bytes and a code for each number, aligned to 4.
                 unsafe {
@@ -169,15 +204,12 @@ impl Rows {
                     start.cast::<f32>().add(1).write(scale);
                 }
                 for (at, x) in values.iter().enumerate() {
-                    let most = i64::from(CODE as i32) << REST_BITS;
-                    let fixed = ((f64::from(*x) / unit).round() as i64).clamp(-most, most) as i32;
-                    let rounded = fixed + (1 << (REST_BITS - 1));
-                    // SAFETY: as above; a rest has three bytes for each number. It may be unaligned.
+                    let rounded = rounded(*x, unit);
+                    // SAFETY: as above; a rest has three bytes for each number.
                     unsafe {
                         start.add(HEAD + at).cast::<i8>().write((rounded >> REST_BITS) as i8);
                         if !rest.is_null() {
-                            rest.add(2 * at).cast::<u16>().write_unaligned(rounded as u16);
-                            rest.add(2 * self.dimensions + at).write((rounded >> 16) as u8);
+                            self.put_rest(rest, at, rounded);
                         }
                     }
                 }
@@ -407,6 +439,21 @@ impl Rows {
             Metric::InnerProduct | Metric::L1 => -product,
         }
     }
+}
+
+/// The scale of a split row, and the unit of its fixed-point numbers.
+fn scale_of(values: &[f32]) -> (f32, f64) {
+    // Not rounded down, or the largest number would not fit.
+    let scale = (largest(values) / CODE).next_up().max(f32::MIN_POSITIVE);
+    (scale, f64::from(scale) / f64::from(1u32 << REST_BITS))
+}
+
+/// A number of a split row as a fixed-point number, half a code higher: its highest byte is the code.
+#[inline(always)]
+fn rounded(x: f32, unit: f64) -> i32 {
+    let most = i64::from(CODE as i32) << REST_BITS;
+    let fixed = ((f64::from(x) / unit).round() as i64).clamp(-most, most) as i32;
+    fixed + (1 << (REST_BITS - 1))
 }
 
 /// A split row's parts.

@@ -160,7 +160,7 @@ impl Generation {
     }
 
     /// Vectors of points from the store.
-    fn read_store(
+    pub(super) fn read_store(
         &self,
         shared: &Shared,
         points: &[PointId],

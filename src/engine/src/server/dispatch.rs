@@ -59,8 +59,8 @@ pub fn run(
         RequestBody::ResolveEnd { states } => session.end(&engine.kept, &states),
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
-            indexes.insert(generation, stamp, durable, entries)?;
-            Response::Done
+            let number = indexes.insert(generation, stamp, durable, entries)?;
+            Response::Written { number }
         }
         RequestBody::IndexFinish { generation } => {
             indexes.finish(
@@ -77,6 +77,10 @@ pub fn run(
         RequestBody::IndexStatus { generations } => Response::Index(indexes.status(&generations)),
         RequestBody::IndexSearch { generation, query, k, ef } => {
             Response::Hits(search(engine, generation, query, k, ef, call)?)
+        }
+        RequestBody::IndexPrewarm { generation } => {
+            let bytes = indexes.prewarm(generation, &|| call.cancelled())?;
+            Response::Prewarmed { bytes }
         }
         RequestBody::IndexTids { generation } => {
             indexes.tids(generation, &mut |tids| call.send(&Item::Tids(tids)))?;

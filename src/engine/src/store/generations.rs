@@ -3,9 +3,9 @@
 use onyx_protocol::index::{GenerationId, HeapTid, Lsn};
 
 use super::keys::{
-    Family, GenerationRecord, Item, ItemContent, ModelKey, TextHash, decode, decode_item,
-    decode_u64, encode, encode_item, graph_header_key, graph_part_key, item_key, prefix_end,
-    record_key, stamp_key, text_key,
+    Family, GenerationRecord, Item, ItemContent, Marks, ModelKey, TextHash, decode, decode_item,
+    encode, encode_item, graph_header_key, graph_part_key, item_key, marks_key, prefix_end,
+    record_key, text_key,
 };
 use super::rocks::{Batch, Scan};
 use super::{Store, StoreError};
@@ -16,8 +16,8 @@ pub struct NewItems<'a> {
     pub generation: GenerationId,
     /// WAL insert position of all of them.
     pub stamp: Lsn,
-    /// Whether `stamp` is the generation's highest so far.
-    pub highest: bool,
+    /// The generation's marks with these.
+    pub marks: Marks,
     /// The entries.
     pub items: Vec<(HeapTid, &'a ItemContent)>,
     /// Texts to queue with them.
@@ -27,20 +27,20 @@ pub struct NewItems<'a> {
 }
 
 impl Store {
-    /// All generations with their highest stamps.
+    /// All generations with their marks.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn generations(&self) -> Result<Vec<(GenerationRecord, Lsn)>, StoreError> {
-        let mut all: Vec<(GenerationRecord, Lsn)> = Vec::new();
+    pub fn generations(&self) -> Result<Vec<(GenerationRecord, Marks)>, StoreError> {
+        let mut all: Vec<(GenerationRecord, Marks)> = Vec::new();
         for pair in self.db.scan(Family::Generations, &[], None)? {
             let (key, value) = pair?;
             match key.get(16) {
-                Some(0) => all.push((decode(&value)?, 0)),
+                Some(0) => all.push((decode(&value)?, Marks::default())),
                 // Keys sort, so its record came just before.
                 Some(1) => match all.last_mut() {
-                    Some((record, stamp)) if record.header.id.0[..] == key[..16] => {
-                        *stamp = decode_u64(&value)?;
+                    Some((record, marks)) if record.header.id.0[..] == key[..16] => {
+                        *marks = Marks::decode(&value)?;
                     }
                     _ => return Err(StoreError::corrupt("a generation without a record")),
                 },
@@ -73,10 +73,7 @@ impl Store {
         for (model, hash, text) in &new.pending {
             batch.put(Family::Pending, text_key(*model, hash), *text);
         }
-        if new.highest {
-            let value = new.stamp.to_be_bytes();
-            batch.put(Family::Generations, stamp_key(new.generation), value);
-        }
+        batch.put(Family::Generations, marks_key(new.generation), new.marks.encode());
         if new.logged { self.write(batch) } else { self.write_unlogged(batch) }
     }
 
@@ -109,8 +106,7 @@ impl Store {
         Ok(vectors)
     }
 
-    /// Removes entries and writes the record with them; `highest`, when given, becomes the highest
-    /// stamp.
+    /// Removes entries and writes the record with them, and the marks when given.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -118,7 +114,7 @@ impl Store {
         &self,
         record: &GenerationRecord,
         tids: &[HeapTid],
-        highest: Option<Lsn>,
+        marks: Option<Marks>,
     ) -> Result<(), StoreError> {
         let id = record.header.id;
         let mut batch = Batch::default();
@@ -126,8 +122,8 @@ impl Store {
             batch.delete(Family::Items, item_key(id, *tid));
         }
         batch.put(Family::Generations, record_key(id), encode(record)?);
-        if let Some(stamp) = highest {
-            batch.put(Family::Generations, stamp_key(id), stamp.to_be_bytes());
+        if let Some(marks) = marks {
+            batch.put(Family::Generations, marks_key(id), marks.encode());
         }
         self.write(batch)
     }
@@ -150,7 +146,7 @@ impl Store {
         let (from, to) = item_range(id);
         let mut batch = Batch::default();
         batch.delete(Family::Generations, record_key(id));
-        batch.delete(Family::Generations, stamp_key(id));
+        batch.delete(Family::Generations, marks_key(id));
         batch.delete_range(Family::Items, from, to);
         batch.delete(Family::Graphs, graph_header_key(id));
         let (from, to) = graph_range(id);

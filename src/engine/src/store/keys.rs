@@ -8,7 +8,7 @@
 //! failures     model key 16 | text hash 32                  UTF-8, why it cannot be embedded
 //! pending      model key 16 | text hash 32                  UTF-8, the text waiting to be embedded
 //! generations  generation 16 | 0x00                         bincode GenerationRecord
-//!              generation 16 | 0x01                         u64 BE, highest stamp of an insert
+//!              generation 16 | 0x01                         highest stamp u64 BE | writes u64 BE, see Marks
 //! items        generation 16 | heap tid u64 BE              stamp u64 BE | content
 //!                content of a Vectors generation:             f32 LE * dimensions
 //!                content of a Texts generation:               text hash 32
@@ -16,7 +16,8 @@
 //!              generation 16 | 0x01 | moment u64 BE | id u32 BE   a part, from this id on, the same
 //! ```
 //!
-//! Format 1 had no `graphs`; a store of it is taken over as it is.
+//! Format 1 had no `graphs`, format 2 neither writes nor the quantization at the end of a header; stores of
+//! both are taken over: see `older`.
 //!
 //! A text hash is the SHA-256 of the text's UTF-8 bytes. An item's key is its heap TID, so a TID
 //! inserted again replaces the older entry, and removing an entry needs no tombstone of our own. A
@@ -33,7 +34,7 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 
 /// Version of everything described here. Raised with every change of it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The oldest version that is taken over.
 pub const OLDEST_FORMAT: u32 = 1;
@@ -137,6 +138,30 @@ pub struct GenerationRecord {
     pub recovery: Option<RecoveryEnd>,
 }
 
+/// How far a generation's inserts have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    /// Highest stamp.
+    pub highest: Lsn,
+    /// Batches of entries ever written. Stamps of concurrent transactions may cross on their way here, so a
+    /// copy of the store that has a stamp may lack a lower one; a copy that has a number has all before.
+    pub writes: u64,
+}
+
+impl Marks {
+    /// The value they are kept as.
+    pub fn encode(self) -> Vec<u8> {
+        [self.highest.to_be_bytes(), self.writes.to_be_bytes()].concat()
+    }
+
+    /// Reads them; those of format 2 have no number of writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let (highest, writes) = bytes.split_at_checked(8).ok_or_else(|| damaged("marks", bytes))?;
+        let writes = if writes.is_empty() { 0 } else { decode_u64(writes)? };
+        Ok(Self { highest: decode_u64(highest)?, writes })
+    }
+}
+
 /// A stored entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -162,8 +187,8 @@ pub fn record_key(id: GenerationId) -> Vec<u8> {
     [&id.0[..], &[0]].concat()
 }
 
-/// Key of the generation's highest stamp.
-pub fn stamp_key(id: GenerationId) -> Vec<u8> {
+/// Key of the generation's marks.
+pub fn marks_key(id: GenerationId) -> Vec<u8> {
     [&id.0[..], &[1]].concat()
 }
 

@@ -10,6 +10,7 @@ mod generations;
 mod graphs;
 pub mod keys;
 mod lock;
+mod older;
 mod rocks;
 mod sync;
 mod texts;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::StoreError;
 pub use generations::{Items, NewItems};
-pub use keys::{DurableState, GenerationRecord, Item, ItemContent, ModelKey, TextHash};
+pub use keys::{DurableState, GenerationRecord, Item, ItemContent, Marks, ModelKey, TextHash};
 pub use lock::{lock, read, write};
 
 use keys::{FORMAT, FORMAT_KEY, Family, OLDEST_FORMAT};
@@ -65,18 +66,21 @@ impl Store {
             if self.db.scan(Family::Generations, &[], None)?.next().is_some() {
                 return Err(StoreError::corrupt("the format's version is missing"));
             }
-            return self.put_format();
+            return self.put_format(Batch::default());
         };
         match value.try_into().map(u32::from_be_bytes) {
             Ok(FORMAT) => Ok(()),
-            Ok(OLDEST_FORMAT..FORMAT) => self.put_format(),
+            Ok(OLDEST_FORMAT..FORMAT) => {
+                let mut batch = Batch::default();
+                older::upgrade(self, &mut batch)?;
+                self.put_format(batch)
+            }
             Ok(found) => Err(StoreError::Version { found: found.to_string(), known: FORMAT }),
             Err(_) => Err(StoreError::corrupt("the format's version is not a number")),
         }
     }
 
-    fn put_format(&self) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
+    fn put_format(&self, mut batch: Batch) -> Result<(), StoreError> {
         batch.put(Family::Meta, FORMAT_KEY, FORMAT.to_be_bytes());
         self.write(batch)?;
         self.sync()

@@ -1,7 +1,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use onyx_protocol::index::{Content, GenerationHeader, GenerationId, Metric};
+use onyx_protocol::index::{Content, GenerationHeader, GenerationId, Metric, Quantization};
 use onyx_protocol::model::{ModelSpec, Pooling};
 use onyx_protocol::startup::RecoveryEnd;
 use onyx_protocol::{ErrorKind, WireError};
@@ -9,6 +9,8 @@ use onyx_protocol::{ErrorKind, WireError};
 use super::*;
 
 const MODEL: ModelKey = ModelKey([0xaa; 16]);
+
+const MARKS: Marks = Marks { highest: 0x0102, writes: 0x0304 };
 
 fn spec() -> ModelSpec {
     ModelSpec {
@@ -36,6 +38,7 @@ fn record(n: u8, texts: bool) -> GenerationRecord {
             content: if texts { Content::Texts(spec()) } else { Content::Vectors },
             m: 16,
             ef_construction: 64,
+            quantization: Quantization::Sq8,
         },
         model: texts.then_some(MODEL),
         state: if texts { DurableState::Ready } else { DurableState::Stale("why".into()) },
@@ -54,7 +57,7 @@ fn fill(store: &Store) {
     let new = |n, items, pending| NewItems {
         generation: GenerationId([n; 16]),
         stamp: 0x0102,
-        highest: true,
+        marks: MARKS,
         items,
         pending,
         logged: true,
@@ -98,15 +101,15 @@ fn the_format_is_what_it_was() {
     assert_eq!(
         dump(&store),
         [
-            "meta 666f726d6174 00000002".to_string(),
+            "meta 666f726d6174 00000003".to_string(),
             format!("models {model} {spec}"),
             format!("embeddings {model}{C} 0000003f0000803f"),
             format!("failures {model}{B} 6f6464"),
             format!("pending {model}{A} 61"),
-            format!("generations {one}00 {one}{place}020010400002{why}fb2c010102fb0010"),
-            format!("generations {one}01 0000000000000102"),
-            format!("generations {two}00 {two}{place}0201{spec}104001{model}01fb2c010102fb0010"),
-            format!("generations {two}01 0000000000000102"),
+            format!("generations {one}00 {one}{place}02001040020002{why}fb2c010102fb0010"),
+            format!("generations {one}01 00000000000001020000000000000304"),
+            format!("generations {two}00 {two}{place}0201{spec}10400201{model}01fb2c010102fb0010"),
+            format!("generations {two}01 00000000000001020000000000000304"),
             format!("items {one}0000000000030007 00000000000001020000803f000020c0"),
             format!("items {two}0000000000030008 0000000000000102{A}"),
             format!("graphs {one}00 cc"),
@@ -121,10 +124,7 @@ fn what_was_written_is_read_again_after_reopening() {
     fill(&Store::open(directory.path()).unwrap());
     let store = Store::open(directory.path()).unwrap();
     assert_eq!(store.models().unwrap(), [(MODEL, spec())]);
-    assert_eq!(
-        store.generations().unwrap(),
-        [(record(1, false), 0x0102), (record(2, true), 0x0102)]
-    );
+    assert_eq!(store.generations().unwrap(), [(record(1, false), MARKS), (record(2, true), MARKS)]);
     let items =
         |n, texts| store.items(&record(n, texts)).unwrap().map(Result::unwrap).collect::<Vec<_>>();
     let content = ItemContent::Vector(vec![1.0, -2.5]);
@@ -150,7 +150,7 @@ fn a_dropped_generation_leaves_nothing_and_its_neighbours_everything() {
         let items = (0..1000u64).map(|at| (at << 40, &content)).collect();
         let generation = GenerationId([n; 16]);
         let new =
-            NewItems { generation, stamp: 9, highest: true, items, pending: vec![], logged: true };
+            NewItems { generation, stamp: 9, marks: MARKS, items, pending: vec![], logged: true };
         store.insert_items(&new).unwrap();
     }
     for n in [1, 255] {
@@ -170,7 +170,7 @@ fn reclaiming_removed_entries_spares_the_others() {
     let content = ItemContent::Vector(vec![1.0; 200]);
     let items = (0..3000u64).map(|at| (at << 16, &content)).collect();
     let (generation, pending) = (GenerationId([1; 16]), vec![]);
-    let new = NewItems { generation, stamp: 9, highest: true, items, pending, logged: false };
+    let new = NewItems { generation, stamp: 9, marks: MARKS, items, pending, logged: false };
     store.insert_items(&new).unwrap();
     store.flush_items().unwrap();
     let gone: Vec<_> = (0..3000u64).filter(|at| at % 3 > 0).map(|at| at << 16).collect();
@@ -184,8 +184,9 @@ fn discarded_entries_lower_the_highest_stamp() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     fill(&store);
-    store.delete_items(&record(1, false), &[0x0003_0007, 99], Some(0x0101)).unwrap();
-    assert_eq!(store.generations().unwrap()[0], (record(1, false), 0x0101));
+    let marks = Marks { highest: 0x0101, ..MARKS };
+    store.delete_items(&record(1, false), &[0x0003_0007, 99], Some(marks)).unwrap();
+    assert_eq!(store.generations().unwrap()[0], (record(1, false), marks));
     assert_eq!(store.items(&record(1, false)).unwrap().count(), 0);
 }
 
@@ -203,27 +204,47 @@ fn a_later_format_is_refused() {
     {
         let store = Store::open(directory.path()).unwrap();
         let mut batch = Batch::default();
-        batch.put(Family::Meta, FORMAT_KEY, 3u32.to_be_bytes());
+        batch.put(Family::Meta, FORMAT_KEY, 4u32.to_be_bytes());
         store.write(batch).unwrap();
     }
     let error = WireError::from(Store::open(directory.path()).err().unwrap());
     assert_eq!(error.kind, ErrorKind::VersionMismatch);
-    assert_eq!(error.message, "the store has format 3, this engine reads up to 2");
+    assert_eq!(error.message, "the store has format 4, this engine reads up to 3");
 }
 
 #[test]
 fn an_older_format_is_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let before = {
-        let store = Store::open(directory.path()).unwrap();
-        fill(&store);
-        let before = dump(&store);
-        let mut batch = Batch::default();
-        batch.put(Family::Meta, FORMAT_KEY, 1u32.to_be_bytes());
-        store.write(batch).unwrap();
-        before
+    let bytes = |hex: &str| -> Vec<u8> {
+        let pair = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(pair).collect()
     };
-    assert_eq!(dump(&Store::open(directory.path()).unwrap()), before);
+    for format in [1u32, 2] {
+        let directory = tempfile::tempdir().unwrap();
+        {
+            let store = Store::open(directory.path()).unwrap();
+            fill(&store);
+            let mut batch = Batch::default();
+            // As format 2 wrote them: a header without quantization, a stamp without writes.
+            let one = "01".repeat(16);
+            let old = format!(
+                "{one}fd080706050403020105fb1040fb1140fbec020202001040000203776879fb2c010102fb0010"
+            );
+            batch.put(Family::Generations, bytes(&format!("{one}00")), bytes(&old));
+            batch.put(Family::Generations, bytes(&format!("{one}01")), bytes("0000000000000102"));
+            let two = keys::record_key(GenerationId([2; 16]));
+            batch.delete(Family::Generations, two);
+            batch.delete(Family::Generations, keys::marks_key(GenerationId([2; 16])));
+            batch.put(Family::Meta, FORMAT_KEY, format.to_be_bytes());
+            store.write(batch).unwrap();
+        }
+        let store = Store::open(directory.path()).unwrap();
+        let mut expected = record(1, false);
+        expected.header.quantization = Quantization::Auto;
+        let marks = Marks { highest: 0x0102, writes: 0 };
+        assert_eq!(store.generations().unwrap(), [(expected, marks)], "format {format}");
+        assert_eq!(store.embedding_count(), 1);
+        assert!(dump(&store)[0].ends_with("00000003"), "the new version is written");
+    }
 }
 
 #[test]

@@ -319,3 +319,29 @@ fn removing_everything_and_filling_again_works() {
     assert_eq!(world.nearest(1, &[9.0, 0.0], 3, 40)[0], 9);
     assert_eq!(world.nearest(1, &[9.0, 0.0], 5_000, 40).len(), 1_500);
 }
+
+/// Two transactions take their stamps in one order and write in the other. A copy of the store from in
+/// between has the higher stamp and lacks the lower one's entries: only the number of writes tells.
+#[test]
+fn a_copy_from_between_writes_whose_stamps_crossed_is_told_from_the_whole() {
+    let mut world = World::new();
+    world.build_vectors(1, Metric::L2, &grid(10));
+    let built = world.status(&[id(1)])[0].writes;
+    let first = world.insert(id(1), 200, true, vec![vector(20, &[20.0, 0.0])]).unwrap();
+    let copy = world.status(&[id(1)])[0].clone();
+    let second = world.insert(id(1), 190, true, vec![vector(30, &[30.0, 0.0])]).unwrap();
+    assert_eq!((first, second), (built + 1, built + 2));
+    let whole = world.status(&[id(1)])[0].clone();
+    assert_eq!((copy.durable_lsn, whole.durable_lsn), (200, 200));
+    assert_eq!((copy.writes, whole.writes), (first, second));
+    // It outlives a start, and a recovery that takes entries away.
+    world.open(Some(RecoveryEnd { life: 1, lsn: 195 }));
+    assert_eq!(world.loaded(1), GenerationState::Ready);
+    assert_eq!(world.status(&[id(1)])[0].writes, second);
+    assert_eq!(world.nearest(1, &[100.0, 0.0], 2, 10), [30, 9]);
+    // Not durable, not counted.
+    let third = world.insert(id(1), 300, false, vec![vector(40, &[40.0, 0.0])]).unwrap();
+    assert_eq!((third, world.status(&[id(1)])[0].writes), (second + 1, second));
+    world.sync(&[id(1)]).unwrap();
+    assert_eq!(world.status(&[id(1)])[0].writes, third);
+}

@@ -109,3 +109,66 @@ fn one_generation_makes_room_for_another() {
         world.open(Some(CLEAN));
     }
 }
+
+#[test]
+fn prewarming_reads_vectors_back_once_there_is_room() {
+    let mut world = World::with_memory(2_000_000);
+    let vectors = rows(6_000);
+    world.build_vectors(1, Metric::L2, &vectors);
+    let tight = world.memory_bytes();
+    assert_eq!(world.prewarm(id(1), &|| false).unwrap(), tight, "there is no room");
+    world.set_memory_limit(u64::MAX);
+    // A point that died may come back: its chunk waits until the point has been taken out.
+    world.delete(id(1), 9, &[17]).unwrap();
+    assert!(world.prewarm(id(1), &|| false).unwrap() < tight + 1_000);
+    world.insert(id(1), 10, true, vec![vector(17, &vectors[17])]).unwrap();
+    let whole = world.prewarm(id(1), &|| false).unwrap();
+    assert!(whole >= tight + 6_000 * 3 * 48, "{tight} {whole}");
+    assert_eq!(world.memory_bytes(), whole);
+    assert_right(&world, &vectors);
+    // What is written to such a chunk later has its rest too.
+    let late = vec![0.5; 48];
+    world.insert(id(1), 11, true, vec![vector(9_000, &late)]).unwrap();
+    let hit = world.search(id(1), &late, 1, 40, &|| false).unwrap()[0];
+    assert_eq!((hit.tid, hit.distance), (9_000, 0.0));
+    // A start without prewarming has them as well, and a cancel is noticed.
+    world.memory = u64::MAX;
+    world.open(Some(CLEAN));
+    world.prewarm(id(1), &|| false).unwrap();
+    assert_eq!(world.state(1), GenerationState::Ready, "it waits for the load");
+    assert!(world.prewarm(id(1), &|| true).is_err());
+    assert!(world.prewarm(id(2), &|| false).is_err(), "there is none");
+}
+
+#[test]
+fn quantization_decides_how_vectors_are_kept() {
+    let vectors = rows(2_000);
+    let few = Random::new(63).clusters(500, 8, 0.6);
+    let mut world = World::new();
+    let layout = |world: &World, n| world.shared.get(id(n)).unwrap().graph().0.rows.layout();
+    use super::super::rows::Layout::{Split, Whole};
+    let cases = [
+        (1, &vectors, Quantization::Auto, Split),
+        (2, &vectors, Quantization::None, Whole),
+        (3, &vectors, Quantization::Sq8, Split),
+        (4, &few, Quantization::Auto, Whole),
+        (5, &few, Quantization::Sq8, Split),
+    ];
+    for (n, vectors, quantization, _) in cases {
+        let header = GenerationHeader { quantization, ..header(n, vectors[0].len(), Metric::L2) };
+        world.build(header, None, entries(vectors));
+    }
+    for _ in 0..2 {
+        for (n, vectors, quantization, expected) in cases {
+            assert_eq!(world.loaded(n), GenerationState::Ready);
+            assert_eq!(layout(&world, n), expected, "{quantization:?}");
+            let hits = world.search(id(n), &vectors[5], 3, 60, &|| false).unwrap();
+            assert_eq!((hits[0].tid, hits[0].distance), (5, 0.0), "{quantization:?}");
+            assert_eq!(
+                hits[1].distance,
+                exact(Metric::L2, &vectors[5], &vectors[hits[1].tid as usize])
+            );
+        }
+        world.open(Some(CLEAN));
+    }
+}

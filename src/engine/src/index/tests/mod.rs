@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use onyx_protocol::index::{
     Content, Entry, EntryValue, GenerationHeader, GenerationId, GenerationState, HeapTid, Metric,
+    Quantization,
 };
 use onyx_protocol::startup::RecoveryEnd;
 use tempfile::TempDir;
@@ -40,6 +41,7 @@ fn header(n: u8, dimensions: usize, metric: Metric) -> GenerationHeader {
         content: Content::Vectors,
         m: 16,
         ef_construction: 64,
+        quantization: Quantization::Auto,
     }
 }
 
