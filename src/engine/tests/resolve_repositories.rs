@@ -205,8 +205,8 @@ fn crates_packages_modules_and_java_packages_lead_into_others() {
         all.cross("main.ts"),
         [
             "1 imports kit/src/kit.ts:Kit [cross_import]",
-            "4 instantiates kit/src/kit.ts:Kit [cross_import]",
-            "5 calls kit/src/kit.ts:Kit.open [cross_constructor]",
+            "4 instantiates kit/src/kit.ts:Kit [cross_scope]",
+            "5 calls kit/src/kit.ts:Kit.open [cross_receiver]",
             "5 calls kit/src/kit.ts:Kit.open [cross_return_type]",
         ]
     );
@@ -227,8 +227,10 @@ fn crates_packages_modules_and_java_packages_lead_into_others() {
             "4 inherits tools/src/Tool.java:Tool [cross_import]",
             "5 references tools/src/Tool.java:Tool [cross_import]",
             "6 calls tools/src/Tool.java:Tool.Tool [cross_import]",
-            "6 calls tools/src/Tool.java:Tool.use [cross_constructor]",
             "6 instantiates tools/src/Tool.java:Tool [cross_import]",
+            "6 calls tools/src/Tool.java:Tool.use [cross_constructor]",
+            // The class is named too, as within a repository.
+            "7 references tools/src/Tool.java:Tool [cross_import]",
             "7 calls tools/src/Tool.java:Tool.all [cross_member]",
         ]
     );
