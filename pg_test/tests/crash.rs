@@ -28,7 +28,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// Runs statements until one fails, or told to stop.
+/// Runs statements until one fails, or told to stop. Those on both sides of `;;` are sent one after the other.
 fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> String) {
     let Some(mut client) = cluster.session() else { return };
     for i in 0.. {
@@ -37,7 +37,8 @@ fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> 
         }
         // Statements that lose a race (a deadlock, an index that is gone) are part of the workload; a
         // session that was killed ends.
-        if client.batch_execute(&statement(i)).is_err() {
+        let failed = statement(i).split(";;").any(|part| client.batch_execute(part).is_err());
+        if failed {
             if client.is_closed() {
                 return;
             }
@@ -162,7 +163,7 @@ fn kills_at_random_moments_leave_indexes_and_tables_equal() {
                         ),
                         3 => format!(
                             "BEGIN; UPDATE u SET v = v WHERE id % 211 = {};
-                             PREPARE TRANSACTION 'p{round}_{writer}_{i}'; COMMIT PREPARED 'p{round}_{writer}_{i}'",
+                             PREPARE TRANSACTION 'p{round}_{writer}_{i}';; COMMIT PREPARED 'p{round}_{writer}_{i}'",
                             i % 211
                         ),
                         _ => format!(
