@@ -28,7 +28,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// Runs statements until one fails, or told to stop.
+/// Runs statements until one fails, or told to stop. Those on both sides of `;;` are sent one after the other.
 fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> String) {
     let Some(mut client) = cluster.session() else { return };
     for i in 0.. {
@@ -37,7 +37,8 @@ fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> 
         }
         // Statements that lose a race (a deadlock, an index that is gone) are part of the workload; a
         // session that was killed ends.
-        if client.batch_execute(&statement(i)).is_err() {
+        let failed = statement(i).split(";;").any(|part| client.batch_execute(part).is_err());
+        if failed {
             if client.is_closed() {
                 return;
             }
@@ -101,7 +102,12 @@ fn check(cluster: &Cluster, what: &str) {
     for gid in prepared {
         client.run(&format!("COMMIT PREPARED '{gid}'"));
     }
-    client.run("DROP INDEX IF EXISTS t_other, t_other_ccnew, t_v_ccnew, t_v_ccold");
+    // Maintenance may be rebuilding just now: with a concurrent rebuild a drop may end in a deadlock.
+    eventually("what was left to be dropped", Duration::from_secs(60), || {
+        client
+            .batch_execute("DROP INDEX IF EXISTS t_other, t_other_ccnew, t_v_ccnew, t_v_ccold")
+            .ok()
+    });
     // Exact at once, whatever the indexes' state is.
     let one = "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 10) x";
     assert_eq!(client.one::<i64>(one), 10, "after {what}");
@@ -109,6 +115,7 @@ fn check(cluster: &Cluster, what: &str) {
         let states = "SELECT coalesce(string_agg(DISTINCT state, ', '), '') FROM onyx.stat_index";
         (client.text(states) == "ready").then_some(())
     });
+    assert_eq!(client.text("SELECT * FROM onyx.check_index('t_v')"), "", "after {what}");
     assert_complete(&mut client, "t", "t_v");
     assert_eq!(client.text("SELECT * FROM onyx.check_index('u_v')"), "", "after {what}");
     let (mut sum, queries) = (0.0, 10);
@@ -119,6 +126,10 @@ fn check(cluster: &Cluster, what: &str) {
         sum += recall(&found, &exact);
     }
     assert!(sum / f64::from(queries) >= 0.9, "recall {} after {what}", sum / f64::from(queries));
+    // As many rows as are ranked one by one: of more, the graph may miss some, and that is no loss. Their
+    // places are used again.
+    client.run("DELETE FROM t WHERE id >= 1000000");
+    client.run("VACUUM t");
 }
 
 #[test]
@@ -162,7 +173,7 @@ fn kills_at_random_moments_leave_indexes_and_tables_equal() {
                         ),
                         3 => format!(
                             "BEGIN; UPDATE u SET v = v WHERE id % 211 = {};
-                             PREPARE TRANSACTION 'p{round}_{writer}_{i}'; COMMIT PREPARED 'p{round}_{writer}_{i}'",
+                             PREPARE TRANSACTION 'p{round}_{writer}_{i}';; COMMIT PREPARED 'p{round}_{writer}_{i}'",
                             i % 211
                         ),
                         _ => format!(
