@@ -69,10 +69,7 @@ pub fn parse_file(
 }
 
 /// The text of a file that is worth parsing, and a notice when it had to be decoded.
-fn text_of<'a>(
-    bytes: &'a [u8],
-    limits: &Limits,
-) -> Result<(Cow<'a, str>, Option<Notice>), Notice> {
+fn text_of<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Cow<'a, str>, Option<Notice>), Notice> {
     if bytes.len() > limits.max_bytes {
         let detail = format!("{} bytes, more than {}", bytes.len(), limits.max_bytes);
         return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });

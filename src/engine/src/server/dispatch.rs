@@ -11,22 +11,30 @@ use onyx_protocol::{ErrorKind, WireError};
 
 use super::cache::store_key;
 use super::connection::Call;
-use super::resolution::Session;
 use super::{Engine, background, stat};
+use super::{history, resolution};
 use crate::embed::Priority;
 use crate::{parse, walk};
 
 /// A text no cache has: its vector proves that a model runs.
 const PROBE: &str = "onyx probes a model";
 
+/// What a connection has begun.
+#[derive(Default)]
+pub struct Sessions {
+    resolution: resolution::Session,
+    history: history::Session,
+}
+
 /// Answers a request.
 pub fn run(
     engine: &Engine,
-    session: &mut Session,
+    sessions: &mut Sessions,
     body: RequestBody,
     call: &Call<'_>,
 ) -> Result<Response, WireError> {
     let indexes = &engine.indexes;
+    let Sessions { resolution: session, history } = sessions;
     Ok(match body {
         RequestBody::Stat => Response::Stat(stat::engine(engine)),
         RequestBody::EmbeddingStat => Response::Embedding(stat::embedding(engine)),
@@ -45,6 +53,17 @@ pub fn run(
                 &mut |items| call.send(&Item::Walk(items)),
             )?)
         }
+        RequestBody::ParseFiles { files } => {
+            let _pause = background::pause(engine);
+            walk::parse_files(
+                &files,
+                &engine.parse_limits(),
+                engine.workers(),
+                &|| call.cancelled(),
+                &mut |items| call.send(&Item::Walk(items)),
+            )?;
+            Response::Done
+        }
         RequestBody::ResolveBegin => session.begin(),
         RequestBody::ResolveBefore { files } => session.before(files)?,
         RequestBody::ResolveAdd { files } => session.add(files)?,
@@ -56,6 +75,18 @@ pub fn run(
             })?
         }
         RequestBody::ResolveEnd => session.end(),
+        RequestBody::HistoryOpen(request) => history.open(&request, &|| call.cancelled())?,
+        RequestBody::HistoryBase(base) => history.base(base)?,
+        RequestBody::HistoryWalk => {
+            let _pause = background::pause(engine);
+            history.walk(
+                &engine.parse_limits(),
+                engine.workers(),
+                &|| call.cancelled(),
+                &mut |commits| call.send(&Item::History(commits)),
+            )?
+        }
+        RequestBody::HistoryClose => history.close(),
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             indexes.insert(generation, stamp, durable, entries)?;
