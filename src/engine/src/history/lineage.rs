@@ -527,3 +527,113 @@ fn clear(candidates: &[Candidate]) -> Vec<bool> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{Limits, parse};
+
+    /// A file before and after, empty for one that is not there.
+    type Texts<'a> = (&'a str, &'a str);
+
+    /// What new definitions were, as "new <- old", of those that were not in the same place.
+    fn across(language: Language, files: &[Texts<'_>]) -> Vec<String> {
+        let facts = |text: &str| parse(language, text, &Limits::default(), &|| false).unwrap().0;
+        let parsed: Vec<_> = files.iter().map(|(a, b)| (facts(a), facts(b))).collect();
+        let side = |facts, text: &'static str| Side { language, facts, text };
+        let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+        let pairs: Vec<Pair<'_>> = files
+            .iter()
+            .zip(&parsed)
+            .map(|((a, b), (old, new))| Pair {
+                old: (!a.is_empty()).then(|| side(old, leak(a))),
+                new: (!b.is_empty()).then(|| side(new, leak(b))),
+            })
+            .collect();
+        let mut lineage = Lineage::in_place(&pairs);
+        let mut found = Vec::new();
+        let placed: Vec<Vec<bool>> = lineage.closed.clone();
+        lineage.across();
+        for (pair, origins) in lineage.origins.iter().enumerate() {
+            for (number, origin) in origins.iter().enumerate() {
+                let Some(origin) = origin.filter(|_| !placed[pair][number]) else { continue };
+                let new = &parsed[pair].1.definitions[number];
+                let old =
+                    &parsed[origin.old.pair as usize].0.definitions[origin.old.definition as usize];
+                found.push(format!("{} <- {}", new.qualified_name, old.qualified_name));
+            }
+        }
+        found
+    }
+
+    const SUM: &str = "(items, limit):\n    total = 0\n    for item in items:\n        if item.price > limit:\n            total += item.price * item.count\n    return round(total, 2)\n";
+    const OPEN: &str = "(path, mode):\n    handle = open(path, mode)\n    try:\n        return handle.read().decode('utf-8')\n    finally:\n        handle.close()\n";
+
+    #[test]
+    fn equals_are_told_apart_by_their_order() {
+        let one = "def f(): return 1\ndef f(): return 2\n";
+        let facts = parse(Language::Python, one, &Limits::default(), &|| false).unwrap().0;
+        let side = Some(Side { language: Language::Python, facts: &facts, text: one });
+        let pairs = [Pair { old: side, new: side }];
+        let lineage = Lineage::in_place(&pairs);
+        for definition in 0..2 {
+            let place = Place { pair: 0, definition };
+            assert_eq!(lineage.origin(place), Some(Origin { old: place, similarity: 1.0 }));
+        }
+    }
+
+    #[test]
+    fn a_function_is_found_under_another_name_and_in_another_file() {
+        let python = |files: &[Texts<'_>]| across(Language::Python, files);
+        let (f, g) = (format!("def f{SUM}"), format!("def g{SUM}"));
+        assert_eq!(python(&[(&f, &g)]), ["g <- f"]);
+        let (x, xf) = ("X = 1\n", format!("X = 1\n{f}"));
+        assert_eq!(python(&[(&xf, x), ("", &f)]), ["f <- f"]);
+        let edited = f.replace("round(total, 2)", "round(total, digits)");
+        assert_eq!(python(&[(&xf, x), ("", &edited)]), ["f <- f"]);
+        assert_eq!(python(&[(&xf, x), ("", &g)]), ["g <- f"]);
+    }
+
+    #[test]
+    fn what_has_little_in_common_is_another() {
+        let python = |files: &[Texts<'_>]| across(Language::Python, files);
+        let (f, other) = (format!("def f{SUM}"), format!("def g{OPEN}"));
+        assert!(python(&[(&f, &other)]).is_empty());
+        // The name alone does not do across files.
+        assert!(
+            python(&[
+                (&f, "X = 1\n"),
+                ("", &format!("class C:\n    def f{}", OPEN.replace('\n', "\n    ")))
+            ])
+            .is_empty()
+        );
+        // Small bodies are alike by chance.
+        assert!(python(&[("def f(): return 1\n", "def g(): return 1\n")]).is_empty());
+        // Which of two that are as good it was, nobody knows.
+        let two =
+            format!("def g{0}\ndef h{0}", SUM.replace("limit", "bound").replace("total", "sum"));
+        assert!(python(&[(&f, &two)]).is_empty());
+    }
+
+    #[test]
+    fn members_follow_their_owner() {
+        let class = |name: &str| {
+            format!(
+                "class {name}:\n    x = 1\n    def a(self): return 1\n    def b{}",
+                SUM.replace('\n', "\n    ")
+            )
+        };
+        let found = across(Language::Python, &[(&class("Old"), &class("New"))]);
+        assert_eq!(found, ["New <- Old", "New.x <- Old.x", "New.a <- Old.a", "New.b <- Old.b"]);
+    }
+
+    #[test]
+    fn kinds_of_one_class_may_become_each_other() {
+        let body = "{ let mut total = 0; for item in items { if item.price > limit { total += item.price * item.count; } } total / 2 }";
+        let free = format!("struct S;\nfn sum(items: &[Item], limit: u32) -> u32 {body}\n");
+        let method = format!(
+            "struct S;\nimpl S {{ fn sum(&self, items: &[Item], limit: u32) -> u32 {body} }}\n"
+        );
+        assert_eq!(across(Language::Rust, &[(&free, &method)]), ["S::sum <- sum"]);
+    }
+}
