@@ -12,6 +12,7 @@
 //! | `access_method` | `onyx_hnsw` |
 //! | `xact` | what must be durable before a commit |
 //! | `ingest` | source files to rows |
+//! | `history` | commits, versions of files and symbols, branches |
 //! | `graph` | traversals of the code graph |
 //! | `stats` | functions below the `stat_*` views |
 
@@ -38,6 +39,7 @@ mod client;
 mod error;
 mod graph;
 mod guc;
+mod history;
 mod ingest;
 mod model;
 mod paths;
@@ -65,7 +67,13 @@ extension_sql_file!("../../sql/graph_search.sql", name = "graph_search", require
 extension_sql_file!("../../sql/graph_views.sql", name = "graph_views", requires = ["graph_search"]);
 extension_sql_file!("../../sql/export.sql", name = "export", requires = ["graph_views"]);
 extension_sql_file!("../../sql/catalog.sql", name = "catalog", requires = ["export"]);
-extension_sql_file!("../../sql/views.sql", name = "views", requires = ["catalog"]);
+extension_sql_file!("../../sql/history.sql", name = "history", requires = ["catalog"]);
+extension_sql_file!(
+    "../../sql/history_functions.sql",
+    name = "history_functions",
+    requires = ["history"]
+);
+extension_sql_file!("../../sql/views.sql", name = "views", requires = ["history_functions"]);
 extension_sql_file!("../../sql/grants.sql", name = "grants", finalize);
 
 /// Version of the extension; the engine must have the same.

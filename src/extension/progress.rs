@@ -13,6 +13,8 @@ const SUBJECT_BYTES: usize = 96;
 pub enum Phase {
     /// Reading and parsing files and writing their rows.
     Ingesting,
+    /// Reading the commits of a git repository.
+    History,
     /// Removing what is gone.
     Cleaning,
     /// Finding what references mean, and writing edges.
@@ -26,6 +28,7 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingesting => "ingesting",
+            Self::History => "reading history",
             Self::Cleaning => "removing deleted files",
             Self::Resolving => "resolving references",
             Self::Embedding => "waiting for embeddings",

@@ -3,15 +3,16 @@
 //!
 //! ```text
 //! server -> walk -> parse
+//!        -> history -> parse
 //!        -> resolve
 //!        -> embed
-//!        -> resolve
 //!        -> index -> store
 //! ```
 //!
 //! Arrows are checked by `scripts/check-arrows`. No room knows the one that points at it.
 
 pub mod embed;
+pub mod history;
 pub mod index;
 pub mod parse;
 pub mod resolve;

@@ -29,6 +29,11 @@ pub fn opened() -> u64 {
     OPENED.get()
 }
 
+/// Whether there is a connection, and its engine lives.
+pub fn is_open() -> bool {
+    CONNECTION.with_borrow(|connection| connection.as_ref().is_some_and(Connection::is_alive))
+}
+
 fn open() -> Result<Connection, Error> {
     OPENED.set(OPENED.get() + 1);
     Connection::open()

@@ -28,7 +28,7 @@ mod limits;
 mod paths;
 mod query;
 mod rank;
-mod rows;
+pub mod rows;
 mod shortest;
 mod stamp;
 mod walk;
@@ -45,14 +45,16 @@ use limits::Limit;
 use rows::{Nothing, Source};
 use walk::{Search, Walk};
 
-type Answer = Result<Box<dyn Source>, Error>;
+/// What answers a call: its rows.
+pub type Answer = Result<Box<dyn Source>, Error>;
 
 /// The arguments of a call, by position.
-struct Arguments(pg_sys::FunctionCallInfo);
+pub struct Arguments(pub pg_sys::FunctionCallInfo);
 
 impl Arguments {
-    fn get<T: FromDatum>(&self, position: usize) -> Option<T> {
-        // SAFETY: sql/graph.sql declares the argument with T's type.
+    /// An argument's value; NULL is `None`.
+    pub fn get<T: FromDatum>(&self, position: usize) -> Option<T> {
+        // SAFETY: the SQL files declare the argument with T's type.
         unsafe { pg_getarg(self.0, position) }
     }
 
@@ -150,12 +152,14 @@ macro_rules! row_function {
         #[unsafe(no_mangle)]
         #[pg_guard]
         pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-            let make: fn(&Arguments) -> Answer = $make;
-            // SAFETY: the caller's promise; sql/graph.sql declares it so.
-            unsafe { rows::answer(fcinfo, || make(&Arguments(fcinfo))) }
+            let make: fn(&$crate::graph::Arguments) -> $crate::graph::Answer = $make;
+            // SAFETY: the caller's promise; the SQL files declare it so.
+            unsafe { $crate::graph::rows::answer(fcinfo, || make(&$crate::graph::Arguments(fcinfo))) }
         }
     };
 }
+
+pub(crate) use row_function;
 
 row_function!(
     /// `onyx.bfs(start, direction, edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo)`.

@@ -8,7 +8,7 @@ use pgrx::{PgMemoryContexts, prelude::*};
 use crate::error::{Error, OrRaise};
 
 /// Columns a row may have.
-const MAX_COLUMNS: usize = 12;
+const MAX_COLUMNS: usize = 24;
 
 /// A `bigint[]` datum in memory of its own, to be filled again and again.
 ///

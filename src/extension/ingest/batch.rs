@@ -3,13 +3,13 @@
 //! A definition that was there before keeps its node: it is recognised by file, kind, qualified name
 //! and its place among those of the same name. Only what differs is written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use onyx_protocol::ingest::{Notice, ParsedFile};
 use pgrx::prelude::*;
 
 use super::edges::Edges;
-use super::nodes::{self, Node, Old, OldKey};
+use super::nodes::{self, Node, OldNodes};
 use super::places::{NewPlace, Places};
 use super::rows::{self, Known};
 use super::summary::Summary;
@@ -29,6 +29,10 @@ pub struct Writer {
     known: HashMap<String, Known>,
     places: Places,
     files: Vec<ParsedFile>,
+    /// Of files whose nodes history has named: these, by path.
+    placed: HashMap<String, Vec<i64>>,
+    /// Nodes that files named by history have, or will have: they are not removed where they were.
+    expected: HashSet<i64>,
     definitions: usize,
     notices: Vec<(String, Notice)>,
     /// Paths whose earlier notices are void.
@@ -48,6 +52,8 @@ impl Writer {
             known,
             places: Places::load(repo)?,
             files: Vec::new(),
+            placed: HashMap::new(),
+            expected: HashSet::new(),
             definitions: 0,
             notices: Vec::new(),
             renewed: Vec::new(),
@@ -61,6 +67,30 @@ impl Writer {
     /// Nodes written so far.
     pub fn nodes(&self) -> u64 {
         self.written
+    }
+
+    /// Nodes that files to be placed will have.
+    pub fn expect(&mut self, nodes: impl Iterator<Item = i64>) {
+        self.expected.extend(nodes);
+    }
+
+    /// Takes a new or changed file whose nodes are known: its own, then its definitions' by number.
+    pub fn place(&mut self, file: ParsedFile, nodes: Vec<i64>) -> Result<(), Error> {
+        if nodes.len() != file.facts.definitions.len() + 1 {
+            let (found, stored) = (file.facts.definitions.len(), nodes.len() as i64 - 1);
+            return Err(Error::sql(
+                PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+                format!("\"{}\" has {found} definitions, not {stored}", file.path),
+            )
+            .with_hint("Another version of the parser recorded it: forget the repository and ingest it again."));
+        }
+        self.placed.insert(file.path.clone(), nodes);
+        self.add(file)
+    }
+
+    /// Writes what was taken so far.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        with_own_memory(|| self.write())
     }
 
     /// Takes a new or changed file.
@@ -123,7 +153,9 @@ impl Writer {
         self.edges.remember(&existing)?;
         let ids = self.write_files(&files)?;
         self.edges.keep(&ids, &files)?;
-        let mut old = nodes::load(&existing)?;
+        let given: Vec<i64> =
+            files.iter().flat_map(|f| self.placed.get(&f.path)).flatten().copied().collect();
+        let mut old = nodes::load(&existing, &given)?;
         let mut inserts = Vec::new();
         let mut updates = Vec::new();
         for (file, file_id) in files.iter().zip(ids) {
@@ -132,8 +164,8 @@ impl Writer {
         self.written += (inserts.len() + updates.len()) as u64;
         nodes::insert(self.repo, &inserts, &mut self.lexicon)?;
         nodes::update(&updates, &mut self.lexicon)?;
-        let gone: Vec<i64> =
-            old.into_values().flatten().filter(|o| !o.used).map(|o| o.id).collect();
+        let gone = old.unused(&existing);
+        let gone: Vec<i64> = gone.filter(|id| !self.expected.contains(id)).collect();
         if !gone.is_empty() {
             Spi::run_with_args("DELETE FROM onyx.nodes WHERE id = ANY ($1)", &[gone.into()])?;
         }
@@ -201,30 +233,30 @@ impl Writer {
         &mut self,
         file: &'a ParsedFile,
         file_id: i64,
-        old: &mut HashMap<OldKey, Vec<Old>>,
+        old: &mut OldNodes,
         inserts: &mut Vec<Node<'a>>,
         updates: &mut Vec<Node<'a>>,
     ) -> Result<(), Error> {
         let directory = self.directory(&file.path, inserts)?;
+        let mut placed = self.placed.remove(&file.path).map(Vec::into_iter);
         let mut place = |writer: &mut Self, mut node: Node<'a>| -> Result<i64, Error> {
-            let key = (file_id, node.kind.to_string(), node.qualified_name.clone());
-            let before = old.get_mut(&key).and_then(|all| all.iter_mut().find(|o| !o.used));
+            let given = placed.as_mut().and_then(Iterator::next);
+            let before = match given {
+                Some(id) => old.by_id(id),
+                None => old.like(file_id, &node),
+            };
+            node.id = match (&before, given) {
+                (Some(before), _) => before.id,
+                (None, Some(id)) => id,
+                (None, None) => writer.next_id()?,
+            };
+            let id = node.id;
             match before {
-                Some(before) => {
-                    before.used = true;
-                    node.id = before.id;
-                    if !node.equals(before) {
-                        updates.push(node);
-                    }
-                    Ok(before.id)
-                }
-                None => {
-                    node.id = writer.next_id()?;
-                    let id = node.id;
-                    inserts.push(node);
-                    Ok(id)
-                }
+                Some(before) if node.equals(before) => {}
+                Some(_) => updates.push(node),
+                None => inserts.push(node),
             }
+            Ok(id)
         };
         let name = file.path.rsplit('/').next().unwrap_or_default();
         let file_node = Node {

@@ -13,7 +13,7 @@ use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
 
 use super::links::{self, Link};
-use super::with_own_memory;
+use super::{cut, with_own_memory};
 use crate::client;
 use crate::error::Error;
 
@@ -191,24 +191,7 @@ fn batches(files: Vec<ResolveFile>) -> Vec<Vec<ResolveFile>> {
     let size = |file: &ResolveFile| {
         file.path.len() + file.interface.len() + file.dependencies.as_ref().map_or(0, Vec::len)
     };
-    cut(files, size)
-}
-
-fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let mut batches = Vec::new();
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for item in items {
-        bytes += size(&item);
-        batch.push(item);
-        if bytes >= BATCH_BYTES {
-            batches.push(std::mem::take(&mut batch));
-            bytes = 0;
-        }
-    }
-    if !batch.is_empty() {
-        batches.push(batch);
-    }
-    batches
+    cut(files, size, BATCH_BYTES)
 }
 
 /// Numbers of files and what resolves their references, as many as fit one request.
@@ -232,7 +215,7 @@ fn read_bodies(numbers: &[u32], ids: &[i64]) -> Result<Vec<Bodies>, Error> {
     })?;
     let bodies = numbers.iter().zip(files);
     let bodies = bodies.filter_map(|(number, id)| Some((*number, found.remove(&id)?)));
-    Ok(cut(bodies.collect(), |(_, body)| body.len()))
+    Ok(cut(bodies.collect(), |(_, body)| body.len(), BATCH_BYTES))
 }
 
 /// Nodes of files, by the numbers files have in a resolution.

@@ -4,10 +4,10 @@
 
 mod batch;
 mod edges;
-mod links;
+pub mod links;
 mod nodes;
 mod places;
-mod rows;
+pub mod rows;
 mod summary;
 mod verify;
 
@@ -21,13 +21,13 @@ use pgrx::{PgMemoryContexts, prelude::*};
 use crate::error::{Error, OrRaise};
 use crate::progress::{Phase, Progress};
 use crate::{client, model};
-use batch::Writer;
+pub use batch::Writer;
 use edges::Edges;
-use summary::Summary;
+pub use summary::Summary;
 
 /// Runs a step of a long command with memory of its own: what it hands to SQL is given back behind it,
 /// not at the command's end. Nothing it returns may live in the server's memory.
-fn with_own_memory<T>(step: impl FnOnce() -> T) -> T {
+pub fn with_own_memory<T>(step: impl FnOnce() -> T) -> T {
     let mut memory = PgMemoryContexts::Transient {
         parent: PgMemoryContexts::CurrentMemoryContext.value(),
         name: "onyx ingest",
@@ -104,12 +104,12 @@ fn forget(repo: Option<&str>, path: Option<&str>) -> i64 {
 }
 
 /// Raises on a standby and in a read-only transaction, before anything is tried.
-fn prevent_in_read_only(command: &std::ffi::CStr) {
+pub fn prevent_in_read_only(command: &std::ffi::CStr) {
     // SAFETY: a NUL-terminated name; reads the transaction's state.
     unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) };
 }
 
-fn require_utf8() -> Result<(), Error> {
+pub fn require_utf8() -> Result<(), Error> {
     // SAFETY: reads the session's database encoding.
     if unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32 {
         return Ok(());
@@ -254,11 +254,29 @@ fn directory(
     Ok(summary)
 }
 
-fn write_edges(edges: Edges, summary: &mut Summary) -> Result<(), Error> {
+pub fn write_edges(edges: Edges, summary: &mut Summary) -> Result<(), Error> {
     let begun = Instant::now();
     summary.edges = edges.write()?;
     summary.seconds.resolve = begun.elapsed();
     Ok(())
+}
+
+/// Cuts items into batches of about so many bytes.
+pub fn cut<T>(items: Vec<T>, mut size: impl FnMut(&T) -> usize, bytes: usize) -> Vec<Vec<T>> {
+    let mut batches = Vec::new();
+    let (mut batch, mut so_far) = (Vec::new(), 0);
+    for item in items {
+        so_far += size(&item);
+        batch.push(item);
+        if so_far >= bytes {
+            batches.push(std::mem::take(&mut batch));
+            so_far = 0;
+        }
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
 }
 
 fn is_below(path: &str, kept: &str) -> bool {

@@ -31,6 +31,9 @@ pub struct Node<'a> {
 /// A node as it was.
 pub struct Old {
     pub id: i64,
+    pub file: i64,
+    pub kind: String,
+    pub qualified_name: String,
     pub span: (i32, i32, i32, i32),
     pub hash: Option<Vec<u8>>,
     pub doc: String,
@@ -38,16 +41,52 @@ pub struct Old {
     pub visibility: Option<String>,
     pub parent: Option<i64>,
     pub ordinal: Option<i32>,
-    pub used: bool,
+    used: bool,
 }
 
 /// File, kind and qualified name.
-pub type OldKey = (i64, String, String);
+type Key = (i64, String, String);
+
+/// Nodes as they were.
+#[derive(Default)]
+pub struct OldNodes {
+    all: Vec<Old>,
+    ids: HashMap<i64, usize>,
+    /// In the order of their files.
+    keys: HashMap<Key, Vec<usize>>,
+}
+
+impl OldNodes {
+    /// The node with this id.
+    pub fn by_id(&mut self, id: i64) -> Option<&Old> {
+        let old = &mut self.all[*self.ids.get(&id)?];
+        old.used = true;
+        Some(old)
+    }
+
+    /// The next node of a file with a node's kind and qualified name.
+    pub fn like(&mut self, file: i64, node: &Node<'_>) -> Option<&Old> {
+        let key = (file, node.kind.to_string(), node.qualified_name.clone());
+        let place = self.keys.get(&key)?.iter().copied().find(|place| !self.all[*place].used)?;
+        let old = &mut self.all[place];
+        old.used = true;
+        Some(old)
+    }
+
+    /// Nodes of files that nothing asked for.
+    pub fn unused(&self, files: &[i64]) -> impl Iterator<Item = i64> {
+        let files: std::collections::HashSet<i64> = files.iter().copied().collect();
+        self.all.iter().filter(move |o| !o.used && files.contains(&o.file)).map(|o| o.id)
+    }
+}
 
 impl Node<'_> {
     /// Whether the row need not be written.
     pub fn equals(&self, old: &Old) -> bool {
         self.span == Some(old.span)
+            && self.file == Some(old.file)
+            && self.kind == old.kind
+            && self.qualified_name == old.qualified_name
             && self.parent == old.parent
             && self.ordinal == old.ordinal
             && self.doc == old.doc
@@ -58,10 +97,10 @@ impl Node<'_> {
     }
 }
 
-/// The nodes of files that are written again.
-pub fn load(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
-    let mut old: HashMap<OldKey, Vec<Old>> = HashMap::new();
-    if files.is_empty() {
+/// The nodes of files that are written again, and those with given ids wherever they are.
+pub fn load(files: &[i64], given: &[i64]) -> Result<OldNodes, Error> {
+    let mut old = OldNodes::default();
+    if files.is_empty() && given.is_empty() {
         return Ok(old);
     }
     Spi::connect(|client| {
@@ -69,19 +108,18 @@ pub fn load(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
             "SELECT id, file_id, kind, qualified_name, start_byte, end_byte, start_line, end_line,
                     content_hash, doc, search_text, parent_id, visibility,
                     ordinal
-             FROM onyx.nodes WHERE file_id = ANY ($1) ORDER BY file_id, start_byte, id",
+             FROM onyx.nodes WHERE file_id = ANY ($1) OR id = ANY ($2) AND origin = 'source'
+             ORDER BY file_id, start_byte, id",
             None,
-            &[files.to_vec().into()],
+            &[files.to_vec().into(), given.to_vec().into()],
         )?;
         for row in rows {
             let number = |i| row.get::<i32>(i).map(Option::unwrap_or_default);
-            let key = (
-                row.get::<i64>(2)?.unwrap_or_default(),
-                row.get::<String>(3)?.unwrap_or_default(),
-                row.get::<String>(4)?.unwrap_or_default(),
-            );
-            old.entry(key).or_default().push(Old {
+            let node = Old {
                 id: row.get::<i64>(1)?.unwrap_or_default(),
+                file: row.get::<i64>(2)?.unwrap_or_default(),
+                kind: row.get::<String>(3)?.unwrap_or_default(),
+                qualified_name: row.get::<String>(4)?.unwrap_or_default(),
                 span: (number(5)?, number(6)?, number(7)?, number(8)?),
                 hash: row.get::<Vec<u8>>(9)?,
                 doc: row.get::<String>(10)?.unwrap_or_default(),
@@ -90,7 +128,12 @@ pub fn load(files: &[i64]) -> Result<HashMap<OldKey, Vec<Old>>, Error> {
                 visibility: row.get::<String>(13)?,
                 ordinal: row.get::<i32>(14)?,
                 used: false,
-            });
+            };
+            let place = old.all.len();
+            old.ids.insert(node.id, place);
+            let key = (node.file, node.kind.clone(), node.qualified_name.clone());
+            old.keys.entry(key).or_default().push(place);
+            old.all.push(node);
         }
         Ok(old)
     })
@@ -191,7 +234,8 @@ pub fn update(nodes: &[Node<'_>], lexicon: &mut Lexicon) -> Result<(), Error> {
     }
     let query = format!(
         "UPDATE onyx.nodes n SET
-             file_id = t.file_id, parent_id = t.parent_id, name = t.name, language = t.language,
+             file_id = t.file_id, parent_id = t.parent_id, kind = t.kind, name = t.name,
+             qualified_name = t.qualified_name, language = t.language,
              visibility = t.visibility, signature = t.signature, doc = t.doc,
              attributes = pg_catalog.string_to_array(t.attributes, '{UNIT_SEPARATOR}'),
              start_byte = t.start_byte, end_byte = t.end_byte, start_line = t.start_line,

@@ -29,6 +29,9 @@ pub enum CodecError {
     /// Bytes of another version of their format.
     #[error("format version {0} is not known")]
     Version(u8),
+    /// Bytes that are no value of their format.
+    #[error("damaged: {0}")]
+    Damaged(&'static str),
 }
 
 /// Encodes a value.

@@ -16,6 +16,17 @@ pub struct KnownFile {
     pub hash: ContentHash,
 }
 
+/// A file to parse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Path below the repository's root.
+    pub path: String,
+    /// Its language.
+    pub language: Language,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
 /// Walk a tree, parse what is new.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalkRequest {
@@ -52,6 +63,10 @@ pub enum SkipReason {
     TooDeep,
     /// Parsing took longer than the limit.
     Timeout,
+    /// A submodule: recorded, not followed.
+    Submodule,
+    /// A Git LFS pointer in place of the file.
+    LfsPointer,
     /// Any other error while reading.
     Io,
     /// Not valid UTF-8; decoded as Windows-1252 or with replacement characters, and parsed.
@@ -74,6 +89,8 @@ impl SkipReason {
             Self::BadPath => "bad_path",
             Self::TooDeep => "too_deep",
             Self::Timeout => "timeout",
+            Self::Submodule => "submodule",
+            Self::LfsPointer => "lfs_pointer",
             Self::Io => "io_error",
             Self::Decoded => "decoded",
             Self::SyntaxError => "syntax_error",
@@ -124,6 +141,19 @@ pub struct ParsedFile {
     pub body: Vec<u8>,
     /// What was wrong with it.
     pub notices: Vec<Notice>,
+    /// What history keeps of it; only of files that are read to be kept.
+    pub kept: Option<KeptFile>,
+}
+
+/// A file as history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// The decoded text, a whole frame of `onyx_content`.
+    pub text: Vec<u8>,
+    /// SHA-256 of the decoded text when the file's bytes are not UTF-8.
+    pub text_hash: Option<ContentHash>,
+    /// The definitions as `stored_facts` encodes them, a whole frame.
+    pub facts: Vec<u8>,
 }
 
 /// What became of one path of the tree.

@@ -8,12 +8,14 @@ pub mod codec;
 pub mod error;
 pub mod facts;
 pub mod frame;
+pub mod history;
 pub mod index;
 pub mod ingest;
 pub mod limits;
 pub mod message;
 pub mod model;
 pub mod startup;
+pub mod stored_facts;
 
 pub use error::{ErrorKind, WireError};
 

@@ -6,10 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::{ResolveFile, ResolvedFile};
+use crate::history::{HistoryBase, HistoryCommit, HistoryPlan, HistoryRequest, StateFile};
 use crate::index::{
     Entry, GenerationHeader, GenerationId, GenerationStatus, HeapTid, Hit, Lsn, QueryValue,
 };
-use crate::ingest::{Notice, ParsedFile, WalkItem, WalkRequest, WalkSummary};
+use crate::ingest::{Notice, ParsedFile, SourceFile, WalkItem, WalkRequest, WalkSummary};
 use crate::model::ModelSpec;
 
 /// The first frame of a client.
@@ -65,6 +66,12 @@ pub enum RequestBody {
         /// The bytes.
         content: Vec<u8>,
     },
+    /// Parse many files, on all cores. Items: `Item::Walk` in the order asked, `Parsed` or `Skipped`.
+    /// Answer: `Response::Done`.
+    ParseFiles {
+        /// At most a frame of them.
+        files: Vec<SourceFile>,
+    },
     /// Walk a directory. Items: `Item::Walk`. Answer: `Response::Walked`.
     Walk(WalkRequest),
     /// Begin to resolve references; what this connection began before is forgotten. Answer:
@@ -91,6 +98,27 @@ pub enum RequestBody {
     },
     /// Forget what `ResolveBegin` began. Answer: `Response::Done`.
     ResolveEnd,
+    /// Open a git repository and plan a walk of its history; what this connection opened before is
+    /// forgotten. Answer: `Response::HistoryPlanned`.
+    HistoryOpen(HistoryRequest),
+    /// The state of a commit the plan asks for; of a large one in several requests. Answer:
+    /// `Response::Done`.
+    HistoryBase(HistoryBase),
+    /// Walk on, all states sent. Items: `Item::History`. Answer: `Response::HistoryWalked`.
+    HistoryWalk {
+        /// At most this many commits; the next request goes on behind them.
+        commits: u32,
+    },
+    /// What a change that git knows nothing of changes: files as they were, those that are gone among
+    /// them, and as they are. Answer: `Response::HistoryCompared`.
+    HistoryCompare {
+        /// All files that change or go.
+        old: Vec<StateFile>,
+        /// All files that change or come.
+        new: Vec<SourceFile>,
+    },
+    /// Close what `HistoryOpen` opened. Answer: `Response::Done`.
+    HistoryClose,
     /// Begin a generation. Durable when answered. Answer: `Response::Done`.
     IndexCreate(GenerationHeader),
     /// Add entries. Answer: `Response::Written`.
@@ -177,6 +205,8 @@ pub enum Item {
     Walk(Vec<WalkItem>),
     /// Of `ResolveFiles`.
     Resolved(Vec<ResolvedFile>),
+    /// Of `HistoryWalk`: parents before children.
+    History(Vec<HistoryCommit>),
     /// Of `IndexTids`.
     Tids(Vec<HeapTid>),
     /// Of `IndexFinish`.
@@ -212,6 +242,15 @@ pub enum Response {
     Walked(WalkSummary),
     /// Of `ResolvePlan`: numbers of files, in ascending order.
     Planned(Vec<u32>),
+    /// Of `HistoryOpen`.
+    HistoryPlanned(HistoryPlan),
+    /// Of `HistoryCompare`: a commit without id, names and message.
+    HistoryCompared(Box<HistoryCommit>),
+    /// Of `HistoryWalk`.
+    HistoryWalked {
+        /// Whether there are commits left.
+        more: bool,
+    },
     /// Of `IndexStatus`.
     Index(Vec<GenerationStatus>),
     /// Of `IndexInsert`.

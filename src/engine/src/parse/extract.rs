@@ -48,7 +48,7 @@ pub fn parse(
     limits: &Limits,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(FileFacts, Vec<Notice>), Notice> {
-    parse_whole(language, source, limits, cancelled).map(|parsed| (parsed.facts, parsed.notices))
+    read(language, source, limits, cancelled, false).map(|parsed| (parsed.facts, parsed.notices))
 }
 
 /// What one file says, a pure function of language and content. Err when nothing could be made of
@@ -58,6 +58,17 @@ pub fn parse_whole(
     source: &str,
     limits: &Limits,
     cancelled: &dyn Fn() -> bool,
+) -> Result<Parsed, Notice> {
+    read(language, source, limits, cancelled, true)
+}
+
+/// With or without `references`: interface and body.
+fn read(
+    language: Language,
+    source: &str,
+    limits: &Limits,
+    cancelled: &dyn Fn() -> bool,
+    references: bool,
 ) -> Result<Parsed, Notice> {
     let max_bytes = limits.max_bytes.min(u32::MAX as usize);
     if source.len() > max_bytes {
@@ -79,15 +90,19 @@ pub fn parse_whole(
     let found = find(grammar, &tree, source, &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;
-    let (interface, body) = extract(
-        language,
-        &grammar.language,
-        &tree,
-        source,
-        &sweep.definitions,
-        &sweep.nodes,
-        &watch,
-    );
+    let (interface, body) = if references {
+        extract(
+            language,
+            &grammar.language,
+            &tree,
+            source,
+            &sweep.definitions,
+            &sweep.nodes,
+            &watch,
+        )
+    } else {
+        (Interface::new(language), Body::default())
+    };
     watch.check()?;
 
     let mut facts = FileFacts { definitions: sweep.definitions, ..FileFacts::default() };

@@ -1,21 +1,24 @@
 //! One file from bytes to `ParsedFile`.
 
+use std::borrow::Cow;
+
 use onyx_protocol::codec::CodecError;
-use onyx_protocol::facts::Language;
-use onyx_protocol::ingest::{Notice, ParsedFile, SkipReason};
+use onyx_protocol::facts::{FileFacts, Language};
+use onyx_protocol::ingest::{ContentHash, KeptFile, Notice, ParsedFile, SkipReason};
 use onyx_protocol::limits::MAX_FRAME_BYTES;
+use onyx_protocol::stored_facts;
 use sha2::{Digest, Sha256};
 
 use super::Limits;
 use super::decode::decode;
-use super::extract::{Parsed, parse_whole};
-use super::generated::generated;
+use super::extract::{Parsed, parse, parse_whole};
+use super::generated::{generated, generated_name, generated_text};
 use super::manifest;
 use super::module_name::module_name;
 use super::search_text::search_text;
 
-/// Decodes, parses and places one file. Err when it is left out whole: too large, binary, generated,
-/// too slow, cancelled. Positions in the facts refer to the decoded text, which is the file itself
+/// Decodes, parses and places one file. Err when it is left out whole: too large, binary, generated, a
+/// pointer to a large file kept elsewhere, too slow, cancelled. Positions in the facts refer to the decoded text, which is the file itself
 /// unless there is a notice `Decoded`.
 pub fn parse_file(
     path: &str,
@@ -24,11 +27,7 @@ pub fn parse_file(
     limits: &Limits,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<ParsedFile, Notice> {
-    if bytes.len() > limits.max_bytes {
-        let detail = format!("{} bytes, more than {}", bytes.len(), limits.max_bytes);
-        return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
-    }
-    let (text, decoded) = decode(bytes)?;
+    let (text, decoded) = text_of(bytes, limits)?;
     let parsed = if language == Language::Manifest {
         manifest::parse(path, &text)
     } else {
@@ -61,6 +60,7 @@ pub fn parse_file(
         interface: interface.encode().map_err(encode)?,
         body: body.encode().map_err(encode)?,
         notices: decoded.into_iter().chain(notices).collect(),
+        kept: None,
     };
     let bytes = facts_bytes(&file);
     if bytes > MAX_FACTS_BYTES {
@@ -68,6 +68,96 @@ pub fn parse_file(
         return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
     }
     Ok(file)
+}
+
+/// [`parse_file`], with what history keeps of the file.
+pub fn parse_to_keep(
+    path: &str,
+    language: Language,
+    bytes: &[u8],
+    limits: &Limits,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<ParsedFile, Notice> {
+    let mut file = parse_file(path, language, bytes, limits, cancelled)?;
+    let (text, decoded) = text_of(bytes, limits)?;
+    let failed = |error: onyx_content::ContentError| Notice {
+        reason: SkipReason::Io,
+        detail: format!("internal error: {error}"),
+        line: 0,
+    };
+    file.kept = Some(KeptFile {
+        text: onyx_content::compress_fast(text.as_bytes()).map_err(failed)?,
+        text_hash: decoded.map(|_| Sha256::digest(text.as_bytes()).into()),
+        facts: onyx_content::compress_fast(&stored_facts::encode(&file.facts)).map_err(failed)?,
+    });
+    Ok(file)
+}
+
+/// The text of a file that is worth parsing, and a notice when it had to be decoded.
+fn text_of<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Cow<'a, str>, Option<Notice>), Notice> {
+    if bytes.len() > limits.max_bytes {
+        let detail = format!("{} bytes, more than {}", bytes.len(), limits.max_bytes);
+        return Err(Notice { reason: SkipReason::TooLarge, detail, line: 0 });
+    }
+    if bytes.len() < MAX_POINTER_BYTES && bytes.starts_with(LFS_POINTER) {
+        let detail = "a Git LFS pointer: the content is not in the repository".to_owned();
+        return Err(Notice { reason: SkipReason::LfsPointer, detail, line: 0 });
+    }
+    decode(bytes)
+}
+
+/// How the pointers begin that Git LFS keeps in place of files; they are always smaller than this.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+const MAX_POINTER_BYTES: usize = 1_024;
+
+/// The text and the definitions of one file, wherever it lies: what history keeps of it.
+pub struct Content {
+    /// SHA-256 of the bytes.
+    pub hash: ContentHash,
+    /// Its text; positions are in it.
+    pub text: String,
+    /// Lines of the text.
+    pub lines: u32,
+    /// Its definitions.
+    pub facts: FileFacts,
+    /// What was wrong with it; one is `Decoded` when the text is not the bytes.
+    pub notices: Vec<Notice>,
+}
+
+/// [`parse_file`] without references and without what depends on the path: definitions are the same.
+/// Only of a manifest the path says what may be wrong with it. A name may still be reason to leave the file
+/// out: [`skipped_by_name`].
+pub fn parse_content(
+    path: &str,
+    language: Language,
+    bytes: &[u8],
+    limits: &Limits,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Content, Notice> {
+    let (text, decoded) = text_of(bytes, limits)?;
+    let (facts, notices) = if language == Language::Manifest {
+        let parsed = manifest::parse(path, &text);
+        (parsed.facts, parsed.notices)
+    } else {
+        if let Some(detail) = generated_text(&text) {
+            return Err(Notice { reason: SkipReason::Generated, detail, line: 0 });
+        }
+        let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
+        parse(language, &text, &limits, cancelled)?
+    };
+    Ok(Content {
+        hash: Sha256::digest(bytes).into(),
+        lines: lines(&text),
+        text: text.into_owned(),
+        facts,
+        notices: decoded.into_iter().chain(notices).collect(),
+    })
+}
+
+/// Why a file is left out for its name, whatever is in it.
+pub fn skipped_by_name(path: &str, language: Language) -> Option<Notice> {
+    let detail = generated_name(path).filter(|_| language != Language::Manifest)?;
+    Some(Notice { reason: SkipReason::Generated, detail, line: 0 })
 }
 
 /// About as many bytes as a parsed file takes on the wire.
@@ -92,6 +182,7 @@ pub fn facts_bytes(file: &ParsedFile) -> usize {
         + file.body.len()
         + file.search_texts.iter().map(|text| text.len() + 4).sum::<usize>()
         + file.notices.iter().map(|notice| FIXED + notice.detail.len()).sum::<usize>()
+        + file.kept.as_ref().map_or(0, |kept| kept.text.len() + kept.facts.len() + 64)
 }
 
 /// A file whose facts are larger is left out: they would not fit a frame with the batch around it.
@@ -142,6 +233,10 @@ mod tests {
         let reason = |path, bytes: &[u8]| read(path, bytes).unwrap_err().reason;
         assert_eq!(reason("a.rs", b"fn f() {}\0"), SkipReason::Binary);
         assert_eq!(reason("a.min.js", b"var a"), SkipReason::Generated);
+        assert_eq!(
+            reason("a.py", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
+            SkipReason::LfsPointer
+        );
         assert_eq!(reason("a.rs", b"// @generated\nfn f() {}"), SkipReason::Generated);
         let limits = Limits { max_bytes: 8, ..Limits::default() };
         let large = parse_file("a.rs", Language::Rust, b"fn f() {}", &limits, &|| false);

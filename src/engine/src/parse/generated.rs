@@ -11,10 +11,18 @@ const MINIFIED_LINE_BYTES: usize = 1_000;
 
 /// Why the file is taken for generated, or None.
 pub(super) fn generated(path: &str, text: &str) -> Option<String> {
+    generated_name(path).or_else(|| generated_text(text))
+}
+
+/// Why a file of that name is.
+pub(super) fn generated_name(path: &str) -> Option<String> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    if name.rsplit_once('.').is_some_and(|(stem, _)| stem.ends_with(".min")) {
-        return Some("its name says minified".to_owned());
-    }
+    let is_minified = name.rsplit_once('.').is_some_and(|(stem, _)| stem.ends_with(".min"));
+    is_minified.then(|| "its name says minified".to_owned())
+}
+
+/// Why a file of that content is.
+pub(super) fn generated_text(text: &str) -> Option<String> {
     if let Some((line, marker)) = marker(prefix(text, HEAD_BYTES)) {
         return Some(format!("line {line} says \"{marker}\""));
     }

@@ -39,7 +39,7 @@ use std::time::Duration;
 use onyx_protocol::limits::MAX_FILE_BYTES;
 
 pub use extract::{Parsed, parse, parse_whole};
-pub use file::{facts_bytes, parse_file};
+pub use file::{Content, facts_bytes, parse_content, parse_file, parse_to_keep, skipped_by_name};
 pub use module_name::module_name;
 pub use search_text::search_text;
 pub use words::split_identifier;

@@ -17,7 +17,7 @@ use onyx_protocol::message::{Hello, Item, Request, Welcome};
 use onyx_protocol::{ErrorKind, PROTOCOL_VERSION, WireError, codec};
 use rustix::net::RecvFlags;
 
-use super::resolution::Session;
+use super::dispatch::Sessions;
 use super::{Engine, dispatch, startup};
 use crate::store::lock;
 
@@ -204,13 +204,13 @@ pub fn serve(engine: &Arc<Engine>, stream: &UnixStream) {
 fn try_serve(engine: &Arc<Engine>, mut stream: &UnixStream) -> io::Result<()> {
     greet(&mut stream)?;
     let inbox = Mutex::new(Inbox::default());
-    let mut session = Session::default();
+    let mut sessions = Sessions::default();
     loop {
         let Some(received) = lock(&inbox).next(stream)? else { return Ok(()) };
         let id = received.id;
         lock(&inbox).looked = Some(Instant::now());
         let watch = Watch { inbox: &inbox, ended: AtomicBool::new(false), stream };
-        let answered = answer(engine, &mut session, &watch, &received);
+        let answered = answer(engine, &mut sessions, &watch, &received);
         if engine.store.failed() {
             startup::give_up();
         }
@@ -245,7 +245,7 @@ fn greet(stream: &mut &UnixStream) -> io::Result<()> {
 
 fn answer(
     engine: &Engine,
-    session: &mut Session,
+    sessions: &mut Sessions,
     watch: &Watch<'_>,
     received: &Received,
 ) -> io::Result<()> {
@@ -257,7 +257,7 @@ fn answer(
             let deadline = (limit > 0).then(|| received.at + Duration::from_millis(limit));
             let call = Call { id, deadline, watch };
             // A defect in one request must not end the engine for all.
-            catch_unwind(AssertUnwindSafe(|| dispatch::run(engine, session, request.body, &call)))
+            catch_unwind(AssertUnwindSafe(|| dispatch::run(engine, sessions, request.body, &call)))
                 .unwrap_or_else(|_| {
                     Err(WireError::new(ErrorKind::Internal, "the engine failed on this request")
                         .hint("The server log has the particulars; please report them."))

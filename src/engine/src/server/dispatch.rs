@@ -11,22 +11,31 @@ use onyx_protocol::{ErrorKind, WireError};
 
 use super::cache::store_key;
 use super::connection::Call;
-use super::resolution::Session;
 use super::{Engine, background, stat};
+use super::{history, resolution};
 use crate::embed::Priority;
+use crate::history::compare;
 use crate::{parse, walk};
 
 /// A text no cache has: its vector proves that a model runs.
 const PROBE: &str = "onyx probes a model";
 
+/// What a connection has begun.
+#[derive(Default)]
+pub struct Sessions {
+    resolution: resolution::Session,
+    history: history::Session,
+}
+
 /// Answers a request.
 pub fn run(
     engine: &Engine,
-    session: &mut Session,
+    sessions: &mut Sessions,
     body: RequestBody,
     call: &Call<'_>,
 ) -> Result<Response, WireError> {
     let indexes = &engine.indexes;
+    let Sessions { resolution: session, history } = sessions;
     Ok(match body {
         RequestBody::Stat => Response::Stat(stat::engine(engine)),
         RequestBody::EmbeddingStat => Response::Embedding(stat::embedding(engine)),
@@ -45,6 +54,17 @@ pub fn run(
                 &mut |items| call.send(&Item::Walk(items)),
             )?)
         }
+        RequestBody::ParseFiles { files } => {
+            let _pause = background::pause(engine);
+            walk::parse_files(
+                &files,
+                &engine.parse_limits(),
+                engine.workers(),
+                &|| call.cancelled(),
+                &mut |items| call.send(&Item::Walk(items)),
+            )?;
+            Response::Done
+        }
         RequestBody::ResolveBegin => session.begin(),
         RequestBody::ResolveBefore { files } => session.before(files)?,
         RequestBody::ResolveAdd { files } => session.add(files)?,
@@ -56,6 +76,24 @@ pub fn run(
             })?
         }
         RequestBody::ResolveEnd => session.end(),
+        RequestBody::HistoryOpen(request) => history.open(&request, &|| call.cancelled())?,
+        RequestBody::HistoryBase(base) => history.base(base)?,
+        RequestBody::HistoryWalk { commits } => {
+            let _pause = background::pause(engine);
+            history.walk(
+                commits,
+                &engine.parse_limits(),
+                engine.workers(),
+                &|| call.cancelled(),
+                &mut |commits| call.send(&Item::History(commits)),
+            )?
+        }
+        RequestBody::HistoryClose => history.close(),
+        RequestBody::HistoryCompare { old, new } => {
+            let (limits, workers) = (engine.parse_limits(), engine.workers());
+            let compared = compare(old, new, &limits, workers, &|| call.cancelled())?;
+            Response::HistoryCompared(Box::new(compared))
+        }
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             let number = indexes.insert(generation, stamp, durable, entries)?;
@@ -158,7 +196,9 @@ fn parse_file(
             .hint(format!("Give the language; there are {}.", known()))
         })?,
     };
-    match parse::parse_file(path, language, content, &engine.parse_limits(), &|| call.cancelled()) {
+    match parse::parse_to_keep(path, language, content, &engine.parse_limits(), &|| {
+        call.cancelled()
+    }) {
         Ok(parsed) => Ok(Response::Parsed(Box::new(parsed))),
         Err(notice) => Ok(Response::Skipped(notice)),
     }

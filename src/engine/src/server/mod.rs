@@ -7,6 +7,7 @@
 //! | `connection` | one client's frames, cancel, deadlines |
 //! | `dispatch` | requests to rooms |
 //! | `resolution` | one client's files whose references are resolved |
+//! | `history` | one client's repository whose history is read |
 //! | `background` | embedding what is queued |
 //! | `cache` | the store as the embedder's cache |
 //! | `stat` | the engine's own figures |
@@ -15,6 +16,7 @@ mod background;
 mod cache;
 mod connection;
 mod dispatch;
+mod history;
 mod listener;
 mod resolution;
 mod startup;

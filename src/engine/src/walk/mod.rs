@@ -16,6 +16,7 @@
 //!
 //! A directory that cannot be read is one `Skipped` item: of what lies below it nothing is known.
 
+mod files;
 mod filter;
 mod list;
 mod tree;
@@ -37,6 +38,7 @@ use onyx_protocol::{
 };
 
 use crate::parse::Limits;
+pub use files::parse_files;
 use filter::Filter;
 use tree::Tree;
 use work::{Done, Worker, weight};

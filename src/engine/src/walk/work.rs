@@ -16,7 +16,7 @@ use super::{
     list::Found,
     tree::{Tree, notice},
 };
-use crate::parse::{Limits, facts_bytes, parse_file};
+use crate::parse::{Limits, facts_bytes, parse_to_keep};
 
 /// What became of a path, and what it took.
 pub(super) struct Done {
@@ -84,22 +84,28 @@ impl<'a> Worker<'a> {
         let item = if same {
             WalkItem::Unchanged { path }
         } else {
-            match self.parse(&path, language, buffer) {
+            match parse_guarded(&path, language, buffer, self.limits, &self.stopped) {
                 Ok(file) => WalkItem::Parsed(Box::new(file)),
                 Err(notice) => WalkItem::Skipped { path, notice },
             }
         };
         Done { item, is_file: true, bytes: buffer.len(), reading, parsing: start.elapsed() }
     }
+}
 
-    /// A parser's panic costs the file, not the walk.
-    fn parse(&self, path: &str, language: Language, bytes: &[u8]) -> Result<ParsedFile, Notice> {
-        let parse = || parse_file(path, language, bytes, self.limits, &self.stopped);
-        catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|_| {
-            log::error!("the parser panicked on \"{path}\"");
-            Err(notice(SkipReason::Io, "internal error: the parser panicked"))
-        })
-    }
+/// A parser's panic costs the file, not the walk.
+pub(super) fn parse_guarded(
+    path: &str,
+    language: Language,
+    bytes: &[u8],
+    limits: &Limits,
+    stopped: &dyn Fn() -> bool,
+) -> Result<ParsedFile, Notice> {
+    let parse = || parse_to_keep(path, language, bytes, limits, stopped);
+    catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|_| {
+        log::error!("the parser panicked on \"{path}\"");
+        Err(notice(SkipReason::Io, "internal error: the parser panicked"))
+    })
 }
 
 /// About as many bytes as an item takes on the wire.

@@ -1,0 +1,121 @@
+-- What is asked of history, and what makes it.
+
+CREATE FUNCTION onyx.ingest_git_step(
+    repo text, path text, branches text[], since timestamptz, until timestamptz, first_parent boolean,
+    OUT commits bigint, OUT more boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'ingest_git_step_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.ingest_git_step(text, text, text[], timestamptz, timestamptz, boolean) IS
+    'A part of onyx.ingest_git: the next commits; whether there are more';
+
+-- No SET here: a procedure with one may not commit.
+CREATE PROCEDURE onyx.ingest_git(
+    repo text, path text, branches text[] DEFAULT NULL, since timestamptz DEFAULT NULL,
+    until timestamptz DEFAULT NULL, first_parent boolean DEFAULT false, one_transaction boolean DEFAULT false,
+    INOUT commits bigint DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    more boolean;
+BEGIN
+    LOOP
+        SELECT s.commits, s.more INTO commits, more
+        FROM onyx.ingest_git_step(
+            ingest_git.repo, ingest_git.path, ingest_git.branches, ingest_git.since, ingest_git.until,
+            coalesce(ingest_git.first_parent, false)) s;
+        IF NOT coalesce(one_transaction, false) THEN
+            COMMIT;
+        END IF;
+        EXIT WHEN more IS NOT TRUE;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE onyx.ingest_git(text, text, text[], timestamptz, timestamptz, boolean, boolean, bigint) IS
+    'Ingests a git repository of the server with its history, or what is new of it, and commits as it goes: call it outside a transaction block, or with one_transaction; needs pg_read_server_files';
+
+CREATE FUNCTION onyx.commit_at(repo text, at text DEFAULT NULL) RETURNS integer
+AS 'MODULE_PATHNAME', 'commit_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION onyx.commit_at(text, text) IS
+    'Row of onyx.commits that a branch, a tag, the first digits of a git hash, #id, a time (of the default branch) or branch@{time} names; by default the default branch''s head';
+
+CREATE FUNCTION onyx.commit_at(repo text, at timestamptz) RETURNS integer
+AS 'MODULE_PATHNAME', 'commit_at_time_wrapper' LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION onyx.commit_at(text, timestamptz) IS
+    'Row of onyx.commits that was the default branch''s head at a time';
+
+CREATE FUNCTION onyx.nodes_as_of(repo text, at text DEFAULT NULL)
+RETURNS TABLE (
+    id bigint, repo_id bigint, path text, parent_id bigint, kind text, name text, qualified_name text,
+    language text, visibility text, signature text, doc text, attributes text[], ordinal integer,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+AS 'MODULE_PATHNAME', 'onyx_nodes_as_of' LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 10000;
+COMMENT ON FUNCTION onyx.nodes_as_of(text, text) IS
+    'Nodes of a repository as they were at a commit: those a clean ingest of that checkout gives';
+
+CREATE FUNCTION onyx.nodes_as_of(repo text, at timestamptz)
+RETURNS TABLE (
+    id bigint, repo_id bigint, path text, parent_id bigint, kind text, name text, qualified_name text,
+    language text, visibility text, signature text, doc text, attributes text[], ordinal integer,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 10000
+BEGIN ATOMIC
+    SELECT * FROM onyx.nodes_as_of(repo, '#' || onyx.commit_at(repo, at));
+END;
+COMMENT ON FUNCTION onyx.nodes_as_of(text, timestamptz) IS
+    'Nodes of a repository as they were at a time on its default branch';
+
+CREATE FUNCTION onyx.is_ancestor(ancestor integer, commit integer) RETURNS boolean
+AS 'MODULE_PATHNAME', 'is_ancestor_wrapper' LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION onyx.is_ancestor(integer, integer) IS
+    'Whether a commit is another''s ancestor, along all parents, or that commit itself';
+
+CREATE FUNCTION onyx.version_at(node bigint, at text DEFAULT NULL)
+RETURNS TABLE (
+    commit_id integer, path text, kind text, name text, qualified_name text, signature text, doc text,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+AS 'MODULE_PATHNAME', 'version_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION onyx.version_at(bigint, text) IS
+    'A node as it was at a commit (see onyx.commit_at); commit_id is the commit that last changed its file; no row when it was not there';
+
+CREATE FUNCTION onyx.version_at(node bigint, at timestamptz)
+RETURNS TABLE (
+    commit_id integer, path text, kind text, name text, qualified_name text, signature text, doc text,
+    start_byte integer, end_byte integer, start_line integer, end_line integer, content_hash bytea)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000 ROWS 1
+BEGIN ATOMIC
+    SELECT * FROM onyx.version_at(node, at::text);
+END;
+COMMENT ON FUNCTION onyx.version_at(bigint, timestamptz) IS 'A node as it was at a time on the default branch';
+
+CREATE FUNCTION onyx.content_at(node bigint, at text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'content_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION onyx.content_at(bigint, text) IS
+    'Source text of a node as it was at a commit (see onyx.commit_at), its hash checked; NULL when it was not there';
+
+CREATE FUNCTION onyx.content_at(node bigint, at timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000
+RETURN onyx.content_at(node, at::text);
+COMMENT ON FUNCTION onyx.content_at(bigint, timestamptz) IS 'Source text of a node as it was at a time on the default branch';
+
+CREATE FUNCTION onyx.history(node bigint, at text DEFAULT NULL)
+RETURNS TABLE (
+    commit_id integer, git_hash text, change text, kind text, name text, qualified_name text, path text,
+    lines integer, lines_added integer, lines_removed integer, body_changed boolean, similarity real,
+    author_name text, author_email text, authored_at timestamptz, committed_at timestamptz, message text)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10 COST 1000
+BEGIN ATOMIC
+    SELECT v.commit_id, pg_catalog.encode(c.git_hash, 'hex'), v.change, m.kind, m.name, m.qualified_name, p.path,
+           v.lines, v.lines_added, v.lines_removed, v.body_changed, v.similarity, c.author_name, c.author_email,
+           c.authored_at, c.committed_at, c.message
+    FROM onyx.symbol_versions v
+    JOIN onyx.commits c ON c.id = v.commit_id
+    JOIN onyx.symbol_names m ON m.id = v.name_id
+    JOIN onyx.paths p ON p.id = v.path_id
+    WHERE v.node_id = node
+      AND (at IS NULL
+           OR onyx.is_ancestor(v.commit_id, onyx.commit_at((SELECT r.name FROM onyx.repos r WHERE r.id = c.repo_id), at)))
+    ORDER BY v.commit_id;
+END;
+COMMENT ON FUNCTION onyx.history(bigint, text) IS
+    'Versions of a node in the order they were recorded, on all branches or, given at, on the way to that commit';

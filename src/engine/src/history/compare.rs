@@ -1,0 +1,112 @@
+//! Changes that git knows nothing of: files as they were and as they are, in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use gix_hash::ObjectId;
+use onyx_protocol::facts::Language;
+use onyx_protocol::history::{HistoryCommit, Signature, StateFile};
+use onyx_protocol::ingest::SourceFile;
+use onyx_protocol::{ErrorKind, WireError};
+use sha2::{Digest, Sha256};
+
+use super::Canceller;
+use super::changes::{Changer, Numbering};
+use super::diff::Change;
+use super::snapshot::{Content, File, Snapshot};
+use super::source::{Blobs, Sources};
+use super::walk::{new_pool, store_bodies};
+use crate::parse::Limits;
+
+/// Texts by the beginning of their SHA-256.
+struct Texts(HashMap<ObjectId, Vec<u8>>);
+
+impl Texts {
+    fn add(&mut self, text: Vec<u8>) -> Result<ObjectId, WireError> {
+        let id = ObjectId::try_from(&Sha256::digest(&text)[..20])
+            .map_err(|e| WireError::new(ErrorKind::Internal, e.to_string()))?;
+        self.0.entry(id).or_insert(text);
+        Ok(id)
+    }
+}
+
+impl Blobs for Texts {
+    fn read(
+        &self,
+        id: &ObjectId,
+        max_bytes: usize,
+        take: &mut dyn FnMut(Result<&[u8], u64>),
+    ) -> Result<(), WireError> {
+        match self.0.get(id) {
+            Some(text) if text.len() > max_bytes => take(Err(text.len() as u64)),
+            Some(text) => take(Ok(text)),
+            None => return Err(WireError::new(ErrorKind::Internal, "a text is missing")),
+        }
+        Ok(())
+    }
+}
+
+/// What the difference between two states of some files means for symbols: a commit that has neither id nor
+/// parents, names and message. `old` has every file that changes or goes, `new` every one that changes or
+/// comes. Uses `workers` threads.
+pub fn compare(
+    old: Vec<StateFile>,
+    new: Vec<SourceFile>,
+    limits: &Limits,
+    workers: usize,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<HistoryCommit, WireError> {
+    let canceller = Canceller::new(cancelled);
+    let mut texts = Texts(HashMap::new());
+    let mut numbering = Numbering::new();
+    let mut state = Snapshot::default();
+    let mut paths: BTreeMap<String, (Language, Option<ObjectId>, Option<ObjectId>)> =
+        BTreeMap::new();
+    for StateFile { file, language, text } in old {
+        if file.nodes.is_empty() {
+            return Err(WireError::new(
+                ErrorKind::InvalidRequest,
+                format!("file \"{}\" came without its nodes", file.path),
+            ));
+        }
+        let blob = texts.add(text)?;
+        let (reference, number) = (file.content, file.chain);
+        let content = Arc::new(Content { reference, number, base: None, blob, language });
+        numbering.know(&content);
+        state.insert(&file.path, Arc::new(File { content, nodes: file.nodes.into_boxed_slice() }));
+        paths.insert(file.path, (language, Some(blob), None));
+    }
+    for SourceFile { path, language, content } in new {
+        let id = texts.add(content)?;
+        let change = paths.entry(path).or_insert((language, None, None));
+        (change.0, change.2) = (language, Some(id));
+    }
+    let changes = paths.into_iter();
+    let changes: Vec<Change> =
+        changes.map(|(path, (language, old, new))| Change { path, language, old, new }).collect();
+    let sources = Sources::new(&texts, *limits, &canceller);
+    let pool = new_pool(workers)?;
+    let keys = changes.iter().flat_map(|change| {
+        let blobs = [change.old, change.new].into_iter().flatten();
+        blobs.map(|blob| ((blob, change.language), change.path.clone()))
+    });
+    // An old file may be of another language than the one that took its path.
+    let held = pool.install(|| sources.hold(&keys.collect()))?;
+    let mut changer = Changer { sources: &sources, numbering };
+    let mut changed = changer.change(changes, &held, &mut state, &[])?;
+    let contents = store_bodies(&pool, &std::mem::take(&mut changed.bodies), &sources)?;
+    let nobody = Signature { name: String::new(), email: String::new(), seconds: 0, offset: 0 };
+    Ok(HistoryCommit {
+        id: Vec::new(),
+        parents: Vec::new(),
+        author: nobody.clone(),
+        committer: nobody,
+        message: String::new(),
+        files: changed.files,
+        contents,
+        nodes: changed.nodes,
+        search_texts: changed.search_texts,
+        notices: changed.notices,
+        more: false,
+    })
+}

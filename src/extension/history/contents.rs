@@ -1,0 +1,158 @@
+//! Bodies and definitions out of `onyx.contents`.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use onyx_protocol::facts::{FileFacts, PARSER_VERSION};
+use onyx_protocol::stored_facts;
+use pgrx::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// A content's text.
+pub struct Text {
+    /// What definitions' spans count in.
+    pub text: Rc<Vec<u8>>,
+    /// SHA-256 of the file's bytes, which are the text itself unless they had to be decoded.
+    pub hash: Vec<u8>,
+}
+
+struct Frame {
+    base: Option<i32>,
+    bytes: Vec<u8>,
+    hash: Vec<u8>,
+    text_hash: Option<Vec<u8>>,
+}
+
+/// Which of a content's two frames.
+#[derive(Clone, Copy)]
+enum Part {
+    Text,
+    Facts,
+}
+
+fn damaged(id: i32, detail: impl std::fmt::Display) -> Error {
+    Error::sql(
+        PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+        format!("content {id} of onyx.contents is damaged: {detail}"),
+    )
+    .with_hint("Restore it from a backup, or forget the repository and ingest it again.")
+}
+
+/// Frames of contents and of all they are differences from.
+fn frames(ids: &[i32], part: Part) -> Result<HashMap<i32, Frame>, Error> {
+    let column = match part {
+        Part::Text => "text",
+        Part::Facts => "facts",
+    };
+    let query = format!(
+        "WITH RECURSIVE chain AS (
+             SELECT c.id, c.base_id FROM onyx.contents c WHERE c.id = ANY ($1)
+             UNION
+             SELECT b.id, b.base_id FROM chain a JOIN onyx.contents b ON b.id = a.base_id
+         )
+         SELECT c.id, c.base_id, c.{column}, c.hash, c.text_hash
+         FROM onyx.contents c WHERE c.id IN (SELECT a.id FROM chain a)"
+    );
+    Spi::connect(|client| {
+        let rows = client.select(&query, None, &[ids.to_vec().into()])?;
+        let mut frames = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let Some(id) = row.get::<i32>(1)? else { continue };
+            let frame = Frame {
+                base: row.get::<i32>(2)?,
+                bytes: row.get::<Vec<u8>>(3)?.unwrap_or_default(),
+                hash: row.get::<Vec<u8>>(4)?.unwrap_or_default(),
+                text_hash: row.get::<Vec<u8>>(5)?,
+            };
+            frames.insert(id, frame);
+        }
+        Ok(frames)
+    })
+}
+
+/// Decompresses what was asked for and what it rests on, each once.
+fn unpack(frames: &HashMap<i32, Frame>, ids: &[i32]) -> Result<HashMap<i32, Rc<Vec<u8>>>, Error> {
+    let mut done: HashMap<i32, Rc<Vec<u8>>> = HashMap::new();
+    for id in ids {
+        // Bases first; a chain that does not end is damaged.
+        let mut open = Vec::new();
+        let mut at = Some(*id);
+        while let Some(id) = at.filter(|id| !done.contains_key(id)) {
+            let frame = frames.get(&id).ok_or_else(|| damaged(id, "it is missing"))?;
+            if open.len() > frames.len() {
+                return Err(damaged(id, "it rests on itself"));
+            }
+            open.push((id, frame));
+            at = frame.base;
+        }
+        for (id, frame) in open.into_iter().rev() {
+            let base = match frame.base {
+                Some(base) => {
+                    Some(done.get(&base).ok_or_else(|| damaged(base, "it is missing"))?.clone())
+                }
+                None => None,
+            };
+            let base = base.as_deref().map(Vec::as_slice);
+            let body =
+                onyx_content::decompress(&frame.bytes, base).map_err(|error| damaged(id, error))?;
+            done.insert(id, Rc::new(body));
+        }
+    }
+    Ok(done)
+}
+
+/// Texts by content, their hashes checked.
+pub fn texts(ids: &[i32]) -> Result<HashMap<i32, Text>, Error> {
+    let mut frames = frames(ids, Part::Text)?;
+    let mut bodies = unpack(&frames, ids)?;
+    let mut texts = HashMap::with_capacity(ids.len());
+    for id in ids {
+        let (Some(text), Some(frame)) = (bodies.remove(id), frames.remove(id)) else { continue };
+        let expected = frame.text_hash.as_ref().unwrap_or(&frame.hash);
+        if Sha256::digest(&text[..])[..] != expected[..] {
+            return Err(damaged(*id, "its text does not have its hash"));
+        }
+        texts.insert(*id, Text { text, hash: frame.hash });
+    }
+    Ok(texts)
+}
+
+/// One content's text.
+pub fn text(id: i32) -> Result<Text, Error> {
+    texts(&[id])?.remove(&id).ok_or_else(|| damaged(id, "it is missing"))
+}
+
+/// Definitions by content.
+pub fn facts(ids: &[i32]) -> Result<HashMap<i32, FileFacts>, Error> {
+    let bodies = unpack(&frames(ids, Part::Facts)?, ids)?;
+    let mut found = HashMap::with_capacity(ids.len());
+    for id in ids {
+        if let Some(bytes) = bodies.get(id)
+            && !found.contains_key(id)
+        {
+            let facts = stored_facts::decode(bytes).map_err(|error| damaged(*id, error))?;
+            found.insert(*id, facts);
+        }
+    }
+    Ok(found)
+}
+
+/// Places in their chains, of contents that others may be a difference from: those of this parser's version.
+pub fn chains(ids: &[i32]) -> Result<HashMap<i32, u32>, Error> {
+    Spi::connect(|client| {
+        let rows = client.select(
+            "SELECT id, chain FROM onyx.contents WHERE id = ANY ($1) AND parser = $2",
+            None,
+            &[ids.to_vec().into(), i32::from(PARSER_VERSION).into()],
+        )?;
+        let mut chains = HashMap::with_capacity(rows.len());
+        for row in rows {
+            if let (Some(id), Some(chain)) = (row.get::<i32>(1)?, row.get::<i32>(2)?) {
+                chains.insert(id, chain as u32);
+            }
+        }
+        Ok(chains)
+    })
+}

@@ -1,0 +1,119 @@
+//! The default branch's head, made what `onyx.nodes`, `onyx.files` and `onyx.edges` show.
+
+use std::collections::HashMap;
+
+use onyx_protocol::facts::Language;
+use onyx_protocol::ingest::{ParsedFile, SourceFile, WalkItem};
+use onyx_protocol::message::{Item, RequestBody};
+
+use super::contents;
+use super::snapshot::{FileAt, Snapshot};
+use crate::client;
+use crate::error::Error;
+use crate::ingest::{self, Summary, Writer};
+use crate::progress::Progress;
+
+/// Bytes of source parsed at once.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Makes the tables show a commit: only what differs is parsed and written. Returns what was done.
+pub fn show(repo: i64, name: &str, commit: i32, progress: &mut Progress) -> Result<Summary, Error> {
+    let mut summary = Summary::default();
+    let files = Snapshot::at(repo, commit)?.all()?;
+    let known = ingest::rows::known(repo, None)?;
+    let hashes = hashes(repo)?;
+    let nodes = ingest::links::nodes_of_repository(repo)?;
+    let mut gone = known.clone();
+    let mut changed = Vec::new();
+    for file in files {
+        gone.remove(&file.path);
+        let same = known.get(&file.path).is_some_and(|known| {
+            hashes.get(&file.content).is_some_and(|hash| hash[..] == known.hash[..])
+                && nodes.get(&known.id) == Some(&file.nodes)
+        });
+        if !same {
+            changed.push(file);
+        }
+    }
+    let gone: Vec<String> = gone.into_keys().collect();
+    let mut writer = Writer::new(repo, name, known)?;
+    writer.expect(changed.iter().flat_map(|file| file.nodes.iter().copied()));
+    summary.files_changed = changed.len() as u64;
+    for batch in ingest::cut(changed, |file| file.size.max(0) as usize, BATCH_BYTES) {
+        ingest::with_own_memory(|| write(&mut writer, &batch, &mut summary))?;
+        progress.update(|slot| slot.nodes = writer.nodes());
+    }
+    summary.files_removed = writer.remove(&gone)?;
+    let edges = writer.finish(false, &mut summary)?;
+    ingest::write_edges(edges, &mut summary)?;
+    Ok(summary)
+}
+
+fn hashes(repo: i64) -> Result<HashMap<i32, Vec<u8>>, Error> {
+    pairs("SELECT id, hash FROM onyx.contents WHERE repo_id = $1", repo.into())
+}
+
+fn pairs<T: pgrx::FromDatum + pgrx::IntoDatum>(
+    query: &str,
+    argument: pgrx::datum::DatumWithOid<'_>,
+) -> Result<HashMap<i32, T>, Error> {
+    pgrx::Spi::connect(|client| {
+        let rows = client.select(query, None, &[argument])?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            if let (Some(id), Some(value)) = (row.get::<i32>(1)?, row.get::<T>(2)?) {
+                found.insert(id, value);
+            }
+        }
+        Ok(found)
+    })
+}
+
+/// The source of files, with what parsing makes of it and their hashes as git has them.
+pub fn parse(
+    files: &[FileAt],
+    mut take: impl FnMut(usize, ParsedFile) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let ids: Vec<i32> = files.iter().map(|file| file.content).collect();
+    let texts = contents::texts(&ids)?;
+    let mut sources = Vec::with_capacity(files.len());
+    for file in files {
+        let (Some(text), Some(language)) =
+            (texts.get(&file.content), Language::from_name(&file.language))
+        else {
+            return Err(Error::Protocol { detail: format!("\"{}\" has no text.", file.path) });
+        };
+        sources.push(SourceFile { path: file.path.clone(), language, content: text.text.to_vec() });
+    }
+    let mut place = 0;
+    client::stream(RequestBody::ParseFiles { files: sources }, |item| {
+        let Item::Walk(items) = item else {
+            return Err(Error::Protocol { detail: "Files were expected.".into() });
+        };
+        for item in items {
+            let file = files.get(place).ok_or_else(|| Error::Protocol {
+                detail: "More files came back than were sent.".into(),
+            })?;
+            if let WalkItem::Parsed(mut parsed) = item {
+                // Of a file that had to be decoded, the text's are others.
+                parsed.size = file.size.max(0) as u64;
+                if let Some(text) = texts.get(&file.content)
+                    && let Ok(hash) = text.hash.clone().try_into()
+                {
+                    parsed.hash = hash;
+                }
+                take(place, *parsed)?;
+            }
+            place += 1;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn write(writer: &mut Writer, files: &[FileAt], summary: &mut Summary) -> Result<(), Error> {
+    parse(files, |place, parsed| {
+        summary.bytes += parsed.size;
+        writer.place(parsed, files[place].nodes.clone())
+    })
+}
