@@ -215,7 +215,8 @@ impl Change {
         if self.merged.is_empty() {
             return Ok(());
         }
-        let paths: Vec<&String> = compared.files.iter().map(|file| &file.path).collect();
+        let paths: Vec<String> = compared.files.iter().map(|file| file.path.clone()).collect();
+        let paths: Vec<&String> = paths.iter().collect();
         for other in &self.merged {
             let theirs = Snapshot::files(self.repo, *other, &paths)?;
             super::merged_nodes::adopt(compared, &theirs)?;

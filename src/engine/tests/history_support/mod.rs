@@ -161,7 +161,7 @@ impl Client {
         let file = |(path, file): (&String, &FileState)| BaseFile {
             path: path.clone(),
             content: file.content,
-            chain: self.contents[file.content as usize].chain,
+            chain: Some(self.contents[file.content as usize].chain),
             nodes: file.nodes.clone(),
         };
         state.iter().map(file).collect()
@@ -176,14 +176,10 @@ impl Client {
             for new in std::mem::take(&mut commit.contents) {
                 let id_of = |r: i64| made(r).map_or(r, |n| contents[n]);
                 let base = new.base.map(|base| id_of(base) as usize);
-                let size = |frame: &[u8]| {
-                    zstd_safe::get_frame_content_size(frame).unwrap().unwrap() as usize
-                };
                 let base_text = base.map(|base| self.contents[base].text.as_bytes());
-                let text = onyx_content::decompress(&new.text, base_text, size(&new.text)).unwrap();
+                let text = onyx_content::decompress(&new.text, base_text).unwrap();
                 let base_facts = base.map(|base| self.encoded[base].as_slice());
-                let facts =
-                    onyx_content::decompress(&new.facts, base_facts, size(&new.facts)).unwrap();
+                let facts = onyx_content::decompress(&new.facts, base_facts).unwrap();
                 contents.push(self.contents.len() as i64);
                 self.contents.push(Kept {
                     text: String::from_utf8(text).unwrap(),
