@@ -64,33 +64,40 @@ COMMENT ON FUNCTION onyx.words(text) IS
 
 CREATE FUNCTION onyx.ingest_directory(
     repo text, root text, include text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+    branch text DEFAULT NULL, author text DEFAULT NULL, authored_at timestamptz DEFAULT NULL,
+    message text DEFAULT NULL,
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
-    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
+    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb, OUT commit_id integer)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ingest_directory_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
 SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION onyx.ingest_directory(text, text, text[], text[]) IS
+COMMENT ON FUNCTION onyx.ingest_directory(text, text, text[], text[], text, text, timestamptz, text) IS
     'Ingests a directory of the server as a repository: new and changed files, and removes what is gone; needs pg_read_server_files';
 
 CREATE FUNCTION onyx.ingest_file(
     repo text, path text, content bytea, language text DEFAULT NULL,
+    branch text DEFAULT NULL, author text DEFAULT NULL, authored_at timestamptz DEFAULT NULL,
+    message text DEFAULT NULL,
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
-    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
+    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb, OUT commit_id integer)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ingest_file_wrapper' LANGUAGE c VOLATILE COST 10000 ROWS 1
 SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION onyx.ingest_file(text, text, bytea, text) IS
+COMMENT ON FUNCTION onyx.ingest_file(text, text, bytea, text, text, text, timestamptz, text) IS
     'Ingests one file into a repository; the language is taken from the path unless given';
 
 CREATE FUNCTION onyx.ingest_file(
     repo text, path text, content text, language text DEFAULT NULL,
+    branch text DEFAULT NULL, author text DEFAULT NULL, authored_at timestamptz DEFAULT NULL,
+    message text DEFAULT NULL,
     OUT files bigint, OUT files_changed bigint, OUT files_removed bigint, OUT nodes bigint,
-    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb)
+    OUT edges bigint, OUT bytes bigint, OUT skipped jsonb, OUT seconds jsonb, OUT commit_id integer)
 RETURNS SETOF record LANGUAGE sql VOLATILE ROWS 1
 BEGIN ATOMIC
-    SELECT * FROM onyx.ingest_file(repo, path, pg_catalog.convert_to(content, 'UTF8'), language);
+    SELECT * FROM onyx.ingest_file(
+        repo, path, pg_catalog.convert_to(content, 'UTF8'), language, branch, author, authored_at, message);
 END;
-COMMENT ON FUNCTION onyx.ingest_file(text, text, text, text) IS
+COMMENT ON FUNCTION onyx.ingest_file(text, text, text, text, text, text, timestamptz, text) IS
     'Ingests one file into a repository; the language is taken from the path unless given';
 
 CREATE FUNCTION onyx.forget(repo text, path text DEFAULT NULL) RETURNS bigint

@@ -22,7 +22,7 @@ COMMENT ON COLUMN onyx.commits.parent_id IS 'First parent; NULL when there is no
 COMMENT ON COLUMN onyx.commits.depth IS 'First parents up to one that has none';
 COMMENT ON COLUMN onyx.commits.git_hash IS 'Object id in git; NULL for commits that git does not know';
 CREATE UNIQUE INDEX commits_git_hash ON onyx.commits (repo_id, git_hash) WHERE git_hash IS NOT NULL;
-CREATE INDEX commits_repo_id ON onyx.commits (repo_id, committed_at);
+CREATE INDEX commits_repo_id ON onyx.commits (repo_id, id);
 
 CREATE TABLE onyx.commit_parents (
     commit_id integer NOT NULL REFERENCES onyx.commits ON DELETE CASCADE,
@@ -103,9 +103,10 @@ COMMENT ON COLUMN onyx.contents.facts IS 'A zstd frame of the definitions in the
 ALTER TABLE onyx.contents ALTER text SET STORAGE EXTERNAL, ALTER facts SET STORAGE EXTERNAL;
 CREATE INDEX contents_repo_id ON onyx.contents (repo_id);
 
--- No foreign keys on the two below, as on nodes: only the extension's functions write them.
+-- Of the two below only commits are checked, as they are what is deleted; the extension's functions alone write
+-- the rest.
 CREATE TABLE onyx.file_versions (
-    commit_id     integer NOT NULL,
+    commit_id     integer NOT NULL REFERENCES onyx.commits ON DELETE CASCADE,
     path_id       integer NOT NULL,
     old_path_id   integer,
     content_id    integer,
@@ -148,7 +149,7 @@ CREATE INDEX search_texts_lexemes ON onyx.search_texts USING gin (lexemes);
 
 CREATE TABLE onyx.symbol_versions (
     node_id        bigint NOT NULL,
-    commit_id      integer NOT NULL,
+    commit_id      integer NOT NULL REFERENCES onyx.commits ON DELETE CASCADE,
     path_id        integer NOT NULL,
     name_id        integer NOT NULL,
     search_text_id integer,

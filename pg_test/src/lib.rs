@@ -5,6 +5,7 @@
 //! | [`install`] | which server is tested and as whom it runs |
 //! | [`cluster`] | a server's life: start, stop, crash, its engine |
 //! | [`sql`] | short forms of queries, for tests |
+//! | [`git`] | git repositories with made and random histories |
 //! | [`graph`] | random graphs, and ways to ask for traversals of them |
 //! | [`nearest`] | an index's answers against exact ones |
 //! | [`tree`] | directories of source the server can read |
@@ -21,6 +22,7 @@
 //! | `ONYX_TEST_KEEP` | when set, clusters and their logs stay in the temporary directory |
 
 pub mod cluster;
+pub mod git;
 pub mod graph;
 pub mod install;
 pub mod nearest;
@@ -32,6 +34,7 @@ pub mod workload;
 use std::time::{Duration, Instant};
 
 pub use cluster::{Cluster, Config};
+pub use git::GitRepo;
 pub use sql::Sql;
 pub use tree::Tree;
 

@@ -168,3 +168,10 @@ fn commit_at(name: Option<&str>, at: Option<&str>) -> Option<i32> {
 fn commit_at_time(name: &str, time: pgrx::datum::TimestampWithTimeZone) -> i32 {
     repo(name).and_then(|repo| until(repo, head(repo)?, time)).or_raise()
 }
+
+/// A time in seconds since 1970.
+pub fn seconds(time: pgrx::datum::TimestampWithTimeZone) -> Result<f64, Error> {
+    let seconds =
+        Spi::get_one_with_args::<f64>("SELECT pg_catalog.date_part('epoch', $1)", &[time.into()])?;
+    Ok(seconds.unwrap_or_default())
+}

@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use onyx_protocol::facts::Language;
 use onyx_protocol::history::{BaseFile, HistoryCommit, NewContent, Signature, StateFile};
-use onyx_protocol::ingest::{KeptFile, ParsedFile, SourceFile};
+use onyx_protocol::ingest::{ContentHash, KeptFile, ParsedFile, SourceFile};
 use onyx_protocol::message::{RequestBody, Response};
 use pgrx::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::commits::Commits;
 use super::intern::{self, Directories, Name, Names, Paths, next_ids, next_small_ids};
@@ -19,6 +20,7 @@ use super::snapshot::{FileAt, Snapshot};
 use super::{branches, contents, numbers, state};
 use crate::client;
 use crate::error::Error;
+use crate::ingest::rows::Known;
 use crate::search::Lexicon;
 
 /// Bytes of source compared at once. What moves between two comparisons is gone here and new there.
@@ -26,9 +28,11 @@ pub const COMPARED_BYTES: usize = 32 << 20;
 /// Branches of repositories that git knows nothing of.
 pub const DEFAULT_BRANCH: &str = "main";
 
-/// Who makes a commit, and why.
+/// Where a commit goes, who makes it, and why.
 #[derive(Default, Clone)]
 pub struct About {
+    /// The default branch, unless given.
+    pub branch: Option<String>,
     pub author_name: Option<String>,
     pub author_email: Option<String>,
     /// Seconds since 1970.
@@ -36,45 +40,84 @@ pub struct About {
     pub message: Option<String>,
 }
 
+impl About {
+    /// From what SQL was given. An author may have an address: `Ada <ada@example.org>`.
+    pub fn new(
+        branch: Option<&str>,
+        author: Option<&str>,
+        authored_at: Option<pgrx::datum::TimestampWithTimeZone>,
+        message: Option<&str>,
+    ) -> Result<Self, Error> {
+        let named = author.and_then(|author| author.strip_suffix('>')?.split_once('<'));
+        let (name, email) = match named {
+            Some((name, email)) => (Some(name), Some(email)),
+            None => (author, None),
+        };
+        Ok(Self {
+            branch: branch.map(str::to_owned),
+            author_name: name.map(|name| name.trim().to_owned()),
+            author_email: email.map(|email| email.trim().to_owned()),
+            authored_at: authored_at.map(super::at::seconds).transpose()?,
+            message: message.map(str::to_owned),
+        })
+    }
+}
+
 /// A file of a change.
 pub struct NewFile {
     pub path: String,
     pub language: Language,
     pub text: Vec<u8>,
+    /// Hash and size of a file whose bytes had to be decoded.
+    pub decoded: Option<(ContentHash, u64)>,
+}
+
+impl NewFile {
+    /// A parsed file, which was parsed to be kept.
+    pub fn of(file: &ParsedFile) -> Result<Self, Error> {
+        let unread = |detail: &dyn std::fmt::Display| Error::Protocol {
+            detail: format!("The text of \"{}\" cannot be read: {detail}.", file.path),
+        };
+        let kept = file.kept.as_ref().ok_or_else(|| unread(&"it was not kept"))?;
+        let text = onyx_content::decompress(&kept.text, None).map_err(|error| unread(&error))?;
+        Ok(Self {
+            path: file.path.clone(),
+            language: file.language,
+            text,
+            decoded: kept.text_hash.map(|_| (file.hash, file.size)),
+        })
+    }
 }
 
 /// A commit being made.
 pub struct Change {
     repo: i64,
     branch: String,
+    /// Whether the graph's tables show the branch.
+    is_shown: bool,
     /// The branch's head.
     base: Option<i32>,
     /// Further parents.
     merged: Vec<i32>,
-    commit: i32,
     about: About,
+    /// The commit, once it has a row.
+    commit: Option<i32>,
     paths: Paths,
     directories: Directories,
-    /// Rows of the baseline's files.
-    files: Vec<FileRow>,
-    changed: bool,
 }
 
 impl Change {
-    /// On a branch; NULL is the default branch. A branch that is not there is made only where the
-    /// repository has none.
-    pub fn begin(repo: i64, branch: Option<&str>, about: About) -> Result<Self, Error> {
+    /// On a branch. One that is not there is made only where the repository has none.
+    pub fn begin(repo: i64, about: About) -> Result<Self, Error> {
         let all = branches::all(repo)?;
-        let name = match branch {
-            Some(name) => name.to_owned(),
-            None => all
-                .iter()
-                .find(|(_, branch)| branch.is_default)
-                .map_or_else(|| DEFAULT_BRANCH.to_owned(), |(name, _)| name.clone()),
+        let default = all.iter().find(|(_, branch)| branch.is_default);
+        let name = match &about.branch {
+            Some(name) => name.clone(),
+            None => default.map_or_else(|| DEFAULT_BRANCH.to_owned(), |(name, _)| name.clone()),
         };
-        let base = match all.get(&name) {
-            Some(branch) => Some(branch.commit),
-            None if all.is_empty() => None,
+        let (base, is_shown) = match all.get(&name) {
+            Some(branch) => (Some(branch.commit), branch.is_default),
+            None if all.is_empty() => (None, true),
             None => {
                 return Err(Error::sql(
                     PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
@@ -83,26 +126,24 @@ impl Change {
                 .with_hint("Create it with onyx.branch_create."));
             }
         };
-        let commit = next_small_ids("onyx.commits_id_seq", 1)?.remove(0);
         Ok(Self {
             repo,
             branch: name,
+            is_shown,
             base,
             merged: Vec::new(),
-            commit,
             about,
+            commit: None,
             paths: Paths::default(),
             directories: Directories::default(),
-            files: Vec::new(),
-            changed: false,
         })
     }
 
-    /// With another parent beside the branch's head.
-    pub fn merging(mut self, other: i32) -> Self {
+    /// With another parent beside the branch's head: a commit is made whatever else changes.
+    pub fn merging(mut self, other: i32) -> Result<Self, Error> {
         self.merged.push(other);
-        self.changed = true;
-        self
+        self.commit()?;
+        Ok(self)
     }
 
     /// Whether the branch has no commit yet.
@@ -110,19 +151,63 @@ impl Change {
         self.base.is_none()
     }
 
-    /// The branch.
-    pub fn branch(&self) -> &str {
-        &self.branch
+    /// Whether the graph's tables show this branch.
+    pub fn is_shown(&self) -> bool {
+        self.is_shown
     }
 
-    /// Whether the graph's tables show this branch.
-    pub fn is_shown(&self) -> Result<bool, Error> {
-        Ok(self.base.is_none() || branches::find(self.repo, &self.branch)?.is_default)
+    /// The files the branch has, or the one at a path; of their rows nothing is known.
+    pub fn known(&self, path: Option<&str>) -> Result<HashMap<String, Known>, Error> {
+        let Some(base) = self.base else { return Ok(HashMap::new()) };
+        let files = match path {
+            Some(path) => Snapshot::files(self.repo, base, &[&path.to_owned()])?,
+            None => Snapshot::at(self.repo, base)?.all()?,
+        };
+        let hashes = contents::hashes(&files.iter().map(|f| f.content).collect::<Vec<_>>())?;
+        let files = files.into_iter().filter_map(|file| {
+            let hash = hashes.get(&file.content)?.clone().try_into().ok()?;
+            Some((file.path, Known { id: 0, hash }))
+        });
+        Ok(files.collect())
+    }
+
+    /// The commit's row.
+    fn commit(&mut self) -> Result<i32, Error> {
+        if let Some(commit) = self.commit {
+            return Ok(commit);
+        }
+        let id = next_small_ids("onyx.commits_id_seq", 1)?.remove(0);
+        let commits = Commits::of(self.repo)?;
+        let depth =
+            self.base.and_then(|base| commits.depth(base)).map_or(0, |depth| depth as i32 + 1);
+        let now = Spi::get_one::<f64>("SELECT pg_catalog.date_part('epoch', pg_catalog.now())")?;
+        let user = Spi::get_one::<String>("SELECT session_user::text")?;
+        let signature = |seconds: f64| Signature {
+            name: self.about.author_name.clone().or_else(|| user.clone()).unwrap_or_default(),
+            email: self.about.author_email.clone().unwrap_or_default(),
+            seconds: seconds as i64,
+            offset: 0,
+        };
+        let now = now.unwrap_or_default();
+        let parents = self.base.iter().chain(&self.merged).map(|parent| (Some(*parent), None));
+        let row = CommitRow {
+            id,
+            parent: self.base,
+            depth,
+            author: signature(self.about.authored_at.unwrap_or(now)),
+            committer: signature(now),
+            message: self.about.message.clone().unwrap_or_default(),
+            git_hash: None,
+            parents: parents.collect(),
+        };
+        rows::insert_commits(self.repo, &[row])?;
+        self.commit = Some(id);
+        Ok(id)
     }
 
     /// Takes files of a baseline; returns the nodes of each, its own and then its definitions'.
     pub fn add(&mut self, files: &mut [ParsedFile]) -> Result<Vec<Vec<i64>>, Error> {
-        self.changed = true;
+        let commit = self.commit()?;
         let count = files.iter().map(|file| file.facts.definitions.len() + 1).sum();
         let mut ids = next_ids("onyx.nodes_id_seq", count)?.into_iter();
         let contents: Vec<NewContent> = files.iter_mut().map(content).collect();
@@ -133,10 +218,11 @@ impl Change {
         self.paths.learn(self.repo, files.iter().map(|file| &file.path))?;
         self.directories.learn(self.repo, files.iter().map(|file| file.path.as_str()))?;
         let mut nodes = Vec::with_capacity(files.len());
+        let mut file_rows = Vec::with_capacity(files.len());
         for (file, content) in files.iter().zip(rows) {
             let own: Vec<i64> = ids.by_ref().take(file.facts.definitions.len() + 1).collect();
-            self.files.push(FileRow {
-                commit: self.commit,
+            file_rows.push(FileRow {
+                commit,
                 path: self.paths.id(&file.path)?,
                 old_path: None,
                 content: Some(content),
@@ -147,6 +233,7 @@ impl Change {
             });
             nodes.push(own);
         }
+        rows::insert_files(&file_rows)?;
         Ok(nodes)
     }
 
@@ -161,10 +248,15 @@ impl Change {
         if new.is_empty() && gone.is_empty() {
             return Ok(HashMap::new());
         }
-        self.changed = true;
+        let commit = self.commit()?;
         let wanted: Vec<&String> = new.iter().map(|file| &file.path).chain(gone).collect();
         let old = Snapshot::files(self.repo, base, &wanted)?;
         let states = self.states(&old)?;
+        let decoded = new.iter().filter_map(|file| {
+            let text: ContentHash = Sha256::digest(&file.text).into();
+            file.decoded.map(|(hash, size)| (text, (hash, size)))
+        });
+        let decoded: HashMap<ContentHash, (ContentHash, u64)> = decoded.collect();
         let new = new.into_iter().map(|file| SourceFile {
             path: file.path,
             language: file.language,
@@ -174,10 +266,17 @@ impl Change {
         let Response::HistoryCompared(mut compared) = client::call_patiently(request)? else {
             return Err(Error::Protocol { detail: "A comparison was expected.".into() });
         };
+        // The engine saw the text; what is remembered of a file is its bytes' hash.
+        for content in &mut compared.contents {
+            if let Some((hash, size)) = decoded.get(&content.hash) {
+                content.text_hash = Some(content.hash);
+                (content.hash, content.size) = (*hash, *size);
+            }
+        }
         self.keep_other_parents_nodes(&mut compared)?;
         let mut recorder = Recorder::new(self.repo, HashMap::new());
-        recorder.record_into(self.commit, std::slice::from_ref(&*compared))?;
-        self.record_first_versions(&compared, &old)?;
+        recorder.record_into(commit, std::slice::from_ref(&*compared))?;
+        self.record_first_versions(commit, &compared, &old)?;
         let mut nodes = HashMap::new();
         for file in &compared.files {
             if file.content.is_some() {
@@ -225,14 +324,19 @@ impl Change {
     }
 
     /// Rows of what nodes of a baseline were, now that they change.
-    fn record_first_versions(&self, compared: &HistoryCommit, old: &[FileAt]) -> Result<(), Error> {
+    fn record_first_versions(
+        &self,
+        commit: i32,
+        compared: &HistoryCommit,
+        old: &[FileAt],
+    ) -> Result<(), Error> {
         let changed = compared.files.iter().flat_map(|file| &file.symbols);
         let changed: HashSet<i64> = changed.map(|s| s.node).filter(|node| *node >= 0).collect();
         let changed: Vec<i64> = changed.into_iter().collect();
         let first = Spi::get_one_with_args::<Vec<i64>>(
             "SELECT pg_catalog.array_agg(w.id) FROM pg_catalog.unnest($1::bigint[]) w (id)
              WHERE NOT EXISTS (SELECT FROM onyx.symbol_versions v WHERE v.node_id = w.id AND v.commit_id <> $2)",
-            &[changed.into(), self.commit.into()],
+            &[changed.into(), commit.into()],
         )?;
         let first: HashSet<i64> = first.unwrap_or_default().into_iter().collect();
         if first.is_empty() {
@@ -318,40 +422,12 @@ impl Change {
         Ok(found.unwrap_or(file.commit))
     }
 
-    /// Makes the commit and moves the branch, if anything changed. Returns the commit.
+    /// Moves the branch to the commit, if anything changed. Returns the commit.
     pub fn finish(self) -> Result<Option<i32>, Error> {
-        if !self.changed {
-            return Ok(None);
+        if let Some(commit) = self.commit {
+            branches::advance(self.repo, &self.branch, commit)?;
         }
-        for files in self.files.chunks(4_096) {
-            rows::insert_files(files)?;
-        }
-        let commits = Commits::of(self.repo)?;
-        let depth =
-            self.base.and_then(|base| commits.depth(base)).map_or(0, |depth| depth as i32 + 1);
-        let now = Spi::get_one::<f64>("SELECT pg_catalog.date_part('epoch', pg_catalog.now())")?;
-        let user = Spi::get_one::<String>("SELECT session_user::text")?;
-        let signature = |seconds: f64| Signature {
-            name: self.about.author_name.clone().or_else(|| user.clone()).unwrap_or_default(),
-            email: self.about.author_email.clone().unwrap_or_default(),
-            seconds: seconds as i64,
-            offset: 0,
-        };
-        let now = now.unwrap_or_default();
-        let parents = self.base.iter().chain(&self.merged).map(|parent| (Some(*parent), None));
-        let row = CommitRow {
-            id: self.commit,
-            parent: self.base,
-            depth,
-            author: signature(self.about.authored_at.unwrap_or(now)),
-            committer: signature(now),
-            message: self.about.message.clone().unwrap_or_default(),
-            git_hash: None,
-            parents: parents.collect(),
-        };
-        rows::insert_commits(self.repo, &[row])?;
-        branches::advance(self.repo, &self.branch, self.commit)?;
-        Ok(Some(self.commit))
+        Ok(self.commit)
     }
 }
 
@@ -391,13 +467,5 @@ fn search_texts(nodes: &HashSet<i64>) -> Result<HashMap<i64, String>, Error> {
             }
         }
         Ok(found)
-    })
-}
-
-/// A file's text as it was read.
-pub fn text_of(file: &ParsedFile) -> Result<Vec<u8>, Error> {
-    let frame = file.kept.as_ref().map(|kept| kept.text.as_slice()).unwrap_or_default();
-    onyx_content::decompress(frame, None).map_err(|error| Error::Protocol {
-        detail: format!("The text of \"{}\" cannot be read: {error}.", file.path),
     })
 }

@@ -156,3 +156,18 @@ pub fn chains(ids: &[i32]) -> Result<HashMap<i32, u32>, Error> {
         Ok(chains)
     })
 }
+
+/// Hashes of the bytes of files, by content.
+pub fn hashes(ids: &[i32]) -> Result<HashMap<i32, Vec<u8>>, Error> {
+    Spi::connect(|client| {
+        let query = "SELECT id, hash FROM onyx.contents WHERE id = ANY ($1)";
+        let rows = client.select(query, None, &[ids.to_vec().into()])?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            if let (Some(id), Some(hash)) = (row.get::<i32>(1)?, row.get::<Vec<u8>>(2)?) {
+                found.insert(id, hash);
+            }
+        }
+        Ok(found)
+    })
+}

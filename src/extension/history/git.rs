@@ -46,8 +46,9 @@ struct Open {
     repo: i64,
     /// The connection it is on.
     connection: u64,
-    /// The last commit recorded: where it has no row, its transaction was rolled back.
-    last: Option<i32>,
+    /// The repository's last commit: where it has another one, a transaction was rolled back, or somebody
+    /// else recorded something.
+    last: i32,
     recorder: Recorder,
     plan: HistoryPlan,
     done: u64,
@@ -72,24 +73,19 @@ fn ingest_git_step(
 ) -> TableIterator<'static, (name!(commits, i64), name!(more, bool))> {
     ingest::prevent_in_read_only(c"onyx.ingest_git()");
     let (Some(repo), Some(path)) = (repo, path) else { return TableIterator::empty() };
+    let whole_seconds = |time| at::seconds(time).map(|seconds| seconds.floor() as i64);
     let asked = || -> Result<Asked, Error> {
         Ok(Asked {
             repo: repo.into(),
             path: path.into(),
             branches: branches.unwrap_or_default(),
-            since: since.map(seconds).transpose()?,
-            until: until.map(seconds).transpose()?,
+            since: since.map(whole_seconds).transpose()?,
+            until: until.map(whole_seconds).transpose()?,
             first_parent: first_parent.unwrap_or_default(),
         })
     };
     let done = asked().and_then(step).or_raise();
     TableIterator::once(done)
-}
-
-fn seconds(time: pgrx::datum::TimestampWithTimeZone) -> Result<i64, Error> {
-    let seconds =
-        Spi::get_one_with_args::<f64>("SELECT pg_catalog.date_part('epoch', $1)", &[time.into()])?;
-    Ok(seconds.unwrap_or_default() as i64)
 }
 
 fn step(asked: Asked) -> Result<(i64, bool), Error> {
@@ -132,7 +128,7 @@ fn step(asked: Asked) -> Result<(i64, bool), Error> {
         }
         let last = commits.last().map(|commit| commit.id.clone());
         ingest::with_own_memory(|| open.recorder.record(commits))?;
-        open.last = last.and_then(|id| open.recorder.commit(&id)).or(open.last);
+        open.last = last.and_then(|id| open.recorder.commit(&id)).unwrap_or(open.last);
         open.done += taken;
         progress.update(|slot| slot.done = open.done);
         Ok(())
@@ -158,19 +154,21 @@ fn step(asked: Asked) -> Result<(i64, bool), Error> {
 /// Whether a walk can go on: it was asked for in the same words, the engine still has it, and what it
 /// recorded is there.
 fn goes_on(open: &Open, asked: &Asked, repo: i64) -> bool {
-    let recorded = |last: i32| {
-        at::one::<i32>("SELECT id FROM onyx.commits WHERE id = $1", &[last.into()])
-            .is_ok_and(|found| found.is_some())
+    let last = || {
+        let query = "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1";
+        at::one::<i32>(query, &[repo.into()]).ok().flatten()
     };
     open.asked == *asked
         && open.repo == repo
         && client::is_open()
         && open.connection == client::opened()
-        && open.last.is_none_or(recorded)
+        && last() == Some(open.last)
 }
 
 fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
     let known = rows::known_commits(repo)?;
+    let query = "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1";
+    let last = at::one::<i32>(query, &[repo.into()])?;
     let request = HistoryRequest {
         path: asked.path.clone(),
         branches: asked.branches.clone(),
@@ -195,7 +193,7 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
         asked,
         repo,
         connection: client::opened(),
-        last: None,
+        last: last.unwrap_or_default(),
         recorder: Recorder::new(repo, known),
         plan,
         done: 0,

@@ -1,7 +1,5 @@
 //! The default branch's head, made what `onyx.nodes`, `onyx.files` and `onyx.edges` show.
 
-use std::collections::HashMap;
-
 use onyx_protocol::facts::Language;
 use onyx_protocol::ingest::{ParsedFile, SourceFile, WalkItem};
 use onyx_protocol::message::{Item, RequestBody};
@@ -21,7 +19,7 @@ pub fn show(repo: i64, name: &str, commit: i32, progress: &mut Progress) -> Resu
     let mut summary = Summary::default();
     let files = Snapshot::at(repo, commit)?.all()?;
     let known = ingest::rows::known(repo, None)?;
-    let hashes = hashes(repo)?;
+    let hashes = contents::hashes(&files.iter().map(|file| file.content).collect::<Vec<_>>())?;
     let nodes = ingest::links::nodes_of_repository(repo)?;
     let mut gone = known.clone();
     let mut changed = Vec::new();
@@ -43,30 +41,12 @@ pub fn show(repo: i64, name: &str, commit: i32, progress: &mut Progress) -> Resu
         ingest::with_own_memory(|| write(&mut writer, &batch, &mut summary))?;
         progress.update(|slot| slot.nodes = writer.nodes());
     }
+    // Before files they came from are removed: what moved keeps its row.
+    writer.flush()?;
     summary.files_removed = writer.remove(&gone)?;
     let edges = writer.finish(false, &mut summary)?;
     ingest::write_edges(edges, &mut summary)?;
     Ok(summary)
-}
-
-fn hashes(repo: i64) -> Result<HashMap<i32, Vec<u8>>, Error> {
-    pairs("SELECT id, hash FROM onyx.contents WHERE repo_id = $1", repo.into())
-}
-
-fn pairs<T: pgrx::FromDatum + pgrx::IntoDatum>(
-    query: &str,
-    argument: pgrx::datum::DatumWithOid<'_>,
-) -> Result<HashMap<i32, T>, Error> {
-    pgrx::Spi::connect(|client| {
-        let rows = client.select(query, None, &[argument])?;
-        let mut found = HashMap::with_capacity(rows.len());
-        for row in rows {
-            if let (Some(id), Some(value)) = (row.get::<i32>(1)?, row.get::<T>(2)?) {
-                found.insert(id, value);
-            }
-        }
-        Ok(found)
-    })
 }
 
 /// The source of files, with what parsing makes of it and their hashes as git has them.

@@ -22,7 +22,7 @@ pub mod change;
 mod commits;
 mod contents;
 mod git;
-mod head;
+pub mod head;
 mod intern;
 mod merged_nodes;
 mod numbers;
@@ -31,3 +31,5 @@ mod rows;
 mod snapshot;
 mod state;
 mod version;
+
+pub use state::places as directories;

@@ -28,6 +28,8 @@ pub struct Writer {
     repo_name: String,
     known: HashMap<String, Known>,
     places: Places,
+    /// Nodes that history gave directories, by path.
+    named: HashMap<String, i64>,
     files: Vec<ParsedFile>,
     /// Of files whose nodes history has named: these, by path.
     placed: HashMap<String, Vec<i64>>,
@@ -51,6 +53,7 @@ impl Writer {
             repo_name: name.into(),
             known,
             places: Places::load(repo)?,
+            named: HashMap::new(),
             files: Vec::new(),
             placed: HashMap::new(),
             expected: HashSet::new(),
@@ -125,6 +128,17 @@ impl Writer {
         rows::remove_empty_directories(self.repo)?;
         summary.nodes = self.written;
         Ok(self.edges)
+    }
+
+    /// The node of a directory: the same at all times.
+    fn named(&mut self, path: &str) -> Result<i64, Error> {
+        if !self.named.contains_key(path) {
+            self.named = crate::history::directories(self.repo)?;
+        }
+        match self.named.get(path) {
+            Some(id) => Ok(*id),
+            None => self.next_id(),
+        }
     }
 
     fn next_id(&mut self) -> Result<i64, Error> {
@@ -312,7 +326,8 @@ impl Writer {
         let mut places = std::mem::replace(&mut self.places, Places::empty());
         let repo_name = self.repo_name.clone();
         let id = places.directory_of(&repo_name, path, &mut |mut place| {
-            place.id = self.next_id()?;
+            let path = if place.parent.is_none() { "" } else { place.qualified_name.as_str() };
+            place.id = self.named(path)?;
             let id = place.id;
             made.push(place);
             Ok(id)

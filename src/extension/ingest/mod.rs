@@ -9,6 +9,7 @@ mod nodes;
 mod places;
 pub mod rows;
 mod summary;
+mod target;
 mod verify;
 
 use std::collections::{HashMap, HashSet};
@@ -19,11 +20,13 @@ use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::{PgMemoryContexts, prelude::*};
 
 use crate::error::{Error, OrRaise};
+use crate::history::change::About;
 use crate::progress::{Phase, Progress};
 use crate::{client, model};
 pub use batch::Writer;
 use edges::Edges;
 pub use summary::Summary;
+use target::Target;
 
 /// Runs a step of a long command with memory of its own: what it hands to SQL is given back behind it,
 /// not at the command's end. Nothing it returns may live in the server's memory.
@@ -42,13 +45,17 @@ pub fn with_own_memory<T>(step: impl FnOnce() -> T) -> T {
 /// Time between two NOTICEs of a long ingest.
 const NOTICE_EVERY: Duration = Duration::from_secs(5);
 
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 #[pg_extern(sql = false)]
 fn ingest_directory(
     repo: Option<&str>,
     root: Option<&str>,
     include: Option<Vec<String>>,
     exclude: Option<Vec<String>>,
+    branch: Option<&str>,
+    author: Option<&str>,
+    authored_at: Option<pgrx::datum::TimestampWithTimeZone>,
+    message: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -60,23 +67,27 @@ fn ingest_directory(
         name!(bytes, i64),
         name!(skipped, pgrx::JsonB),
         name!(seconds, pgrx::JsonB),
+        name!(commit_id, Option<i32>),
     ),
 > {
     let (Some(repo), Some(root)) = (repo, root) else { return TableIterator::empty() };
-    TableIterator::once(
-        directory(repo, root, include.unwrap_or_default(), exclude.unwrap_or_default())
-            .or_raise()
-            .into_row(),
-    )
+    let (include, exclude) = (include.unwrap_or_default(), exclude.unwrap_or_default());
+    let done = About::new(branch, author, authored_at, message)
+        .and_then(|about| directory(repo, root, include, exclude, about));
+    TableIterator::once(done.or_raise().into_row())
 }
 
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 #[pg_extern(sql = false)]
 fn ingest_file(
     repo: Option<&str>,
     path: Option<&str>,
     content: Option<&[u8]>,
     language: Option<&str>,
+    branch: Option<&str>,
+    author: Option<&str>,
+    authored_at: Option<pgrx::datum::TimestampWithTimeZone>,
+    message: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -88,12 +99,15 @@ fn ingest_file(
         name!(bytes, i64),
         name!(skipped, pgrx::JsonB),
         name!(seconds, pgrx::JsonB),
+        name!(commit_id, Option<i32>),
     ),
 > {
     let (Some(repo), Some(path), Some(content)) = (repo, path, content) else {
         return TableIterator::empty();
     };
-    TableIterator::once(file(repo, path, content, language).or_raise().into_row())
+    let done = About::new(branch, author, authored_at, message)
+        .and_then(|about| file(repo, path, content, language, about));
+    TableIterator::once(done.or_raise().into_row())
 }
 
 #[pg_extern(sql = false)]
@@ -120,14 +134,20 @@ pub fn require_utf8() -> Result<(), Error> {
     ))
 }
 
-fn file(repo: &str, path: &str, content: &[u8], language: Option<&str>) -> Result<Summary, Error> {
+fn file(
+    repo: &str,
+    path: &str,
+    content: &[u8],
+    language: Option<&str>,
+    about: About,
+) -> Result<Summary, Error> {
     prevent_in_read_only(c"onyx.ingest_file()");
     require_utf8()?;
     check_path(path)?;
     let begun = Instant::now();
     let repo_id = rows::repo(repo, None)?;
     let mut summary = Summary { files: 1, bytes: content.len() as u64, ..Summary::default() };
-    let known = rows::known(repo_id, Some(path))?;
+    let (mut target, known) = Target::open(repo_id, repo, about, Some(path))?;
     let hash: ContentHash = {
         use sha2::Digest;
         sha2::Sha256::digest(content).into()
@@ -142,23 +162,26 @@ fn file(repo: &str, path: &str, content: &[u8], language: Option<&str>) -> Resul
         language: language.map(str::to_owned),
         content: content.to_vec(),
     };
-    let mut writer = Writer::new(repo_id, repo, known)?;
     match client::call_patiently(request)? {
         Response::Parsed(parsed) => {
-            writer.add(*parsed)?;
+            target.add(vec![*parsed])?;
             summary.files_changed = 1;
         }
         Response::Skipped(notice) => {
             summary.skip(notice.reason);
-            writer.skip(path, notice);
-            writer.remove(&[path.to_string()])?;
+            target.skip(path, notice);
+            if known.contains_key(path) {
+                target.remove(&[path.to_string()])?;
+            }
         }
         _ => return Err(Error::Protocol { detail: "A parsed file was expected.".into() }),
     }
     let write = Instant::now();
-    let edges = writer.finish(false, &mut summary)?;
+    let edges = target.finish(false, &mut summary)?;
     summary.seconds.write = write.elapsed();
-    write_edges(edges, &mut summary)?;
+    if let Some(edges) = edges {
+        write_edges(edges, &mut summary)?;
+    }
     summary.seconds.total = begun.elapsed();
     Ok(summary)
 }
@@ -188,6 +211,7 @@ fn directory(
     root: &str,
     include: Vec<String>,
     exclude: Vec<String>,
+    about: About,
 ) -> Result<Summary, Error> {
     prevent_in_read_only(c"onyx.ingest_directory()");
     require_utf8()?;
@@ -206,7 +230,7 @@ fn directory(
     let begun = Instant::now();
     let progress = Progress::begin(Phase::Ingesting, repo);
     let repo_id = rows::repo(repo, Some(root))?;
-    let known = rows::known(repo_id, None)?;
+    let (target, known) = Target::open(repo_id, repo, about, None)?;
     let request = WalkRequest {
         root: root.into(),
         include,
@@ -217,8 +241,8 @@ fn directory(
             .collect(),
     };
     let mut walk = Walk {
-        gone: known.keys().cloned().collect(),
-        writer: Writer::new(repo_id, repo, known)?,
+        gone: known.into_keys().collect(),
+        target,
         summary: Summary::default(),
         kept: Vec::new(),
         progress,
@@ -241,15 +265,17 @@ fn directory(
         .into_iter()
         .filter(|path| !walk.kept.iter().any(|kept| is_below(path, kept)))
         .collect();
-    summary.files_removed = walk.writer.remove(&gone)?;
-    let edges = walk.writer.finish(true, &mut summary)?;
+    summary.files_removed = walk.target.remove(&gone)?;
+    let edges = walk.target.finish(true, &mut summary)?;
     summary.files = walked.files;
     summary.bytes = walked.bytes;
     summary.seconds.read = Duration::from_secs_f64(walked.read_seconds.max(0.0));
     summary.seconds.parse = Duration::from_secs_f64(walked.parse_seconds.max(0.0));
     summary.seconds.write = walk.writing + write.elapsed();
     walk.progress.update(|slot| slot.phase = Phase::Resolving);
-    write_edges(edges, &mut summary)?;
+    if let Some(edges) = edges {
+        write_edges(edges, &mut summary)?;
+    }
     summary.seconds.total = begun.elapsed();
     Ok(summary)
 }
@@ -289,7 +315,7 @@ struct Walk {
     gone: HashSet<String>,
     /// Paths that could not be read and keep what is known of them.
     kept: Vec<String>,
-    writer: Writer,
+    target: Target,
     summary: Summary,
     progress: Progress,
     noticed: Instant,
@@ -300,6 +326,7 @@ impl Walk {
     fn take(&mut self, items: Vec<WalkItem>) -> Result<(), Error> {
         let begun = Instant::now();
         let mut counts: HashMap<&str, u64> = HashMap::new();
+        let mut parsed = Vec::new();
         for item in items {
             *counts.entry("files").or_default() += 1;
             match item {
@@ -307,7 +334,7 @@ impl Walk {
                     self.gone.remove(&file.path);
                     self.summary.files_changed += 1;
                     *counts.entry("bytes").or_default() += file.size;
-                    self.writer.add(*file)?;
+                    parsed.push(*file);
                 }
                 WalkItem::Unchanged { path } => {
                     self.gone.remove(&path);
@@ -315,8 +342,9 @@ impl Walk {
                 WalkItem::Skipped { path, notice } => self.skip(path, notice),
             }
         }
+        self.target.add(parsed)?;
         let count = |name| counts.get(name).copied().unwrap_or_default();
-        let nodes = self.writer.nodes();
+        let nodes = self.target.nodes();
         self.progress.update(|slot| {
             slot.done += count("files");
             slot.bytes += count("bytes");
@@ -338,6 +366,6 @@ impl Walk {
         if keeps(notice.reason) {
             self.kept.push(path.clone());
         }
-        self.writer.skip(&path, notice);
+        self.target.skip(&path, notice);
     }
 }

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use onyx_protocol::ingest::ContentHash;
 use pgrx::prelude::*;
 
-use super::edges::Edges;
+use super::summary::Summary;
+use super::target::Target;
 use crate::error::Error;
+use crate::history::change::About;
 
 /// A file the database has.
 #[derive(Debug, Clone, Copy)]
@@ -131,17 +133,18 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
         return Ok(files.unwrap_or_default());
     };
     let path = path.trim_end_matches('/');
-    let below = known(id, None)?.into_iter().filter(|(known, _)| super::is_below(known, path));
-    let (paths, files): (Vec<String>, Vec<i64>) = below.map(|(path, file)| (path, file.id)).unzip();
-    let mut edges = Edges::new(id);
-    edges.remember(&files)?;
-    let removed = remove(id, &paths)?;
+    let below = known(id, None)?.into_keys().filter(|known| super::is_below(known, path));
+    let about = About { message: Some(format!("Forget {path}")), ..About::default() };
+    let (mut target, _) = Target::open(id, repo, about, None)?;
+    let removed = target.remove(&below.collect::<Vec<_>>())?;
+    let edges = target.finish(false, &mut Summary::default())?;
     Spi::run_with_args(
         "DELETE FROM onyx.ingest_errors
          WHERE repo_id = $1 AND (path = $2 OR pg_catalog.starts_with(path, $2 || '/'))",
         &[id.into(), path.into()],
     )?;
-    remove_empty_directories(id)?;
-    edges.write()?;
+    if let Some(edges) = edges {
+        edges.write()?;
+    }
     Ok(removed as i64)
 }

@@ -37,6 +37,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Files left out, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// The commit that was made, when anything changed.
+    pub commit: Option<i32>,
     /// Seconds by stage.
     pub seconds: Seconds,
 }
@@ -48,7 +50,7 @@ impl Summary {
     }
 
     /// The SQL row.
-    pub fn into_row(self) -> (i64, i64, i64, i64, i64, i64, pgrx::JsonB, pgrx::JsonB) {
+    pub fn into_row(self) -> (i64, i64, i64, i64, i64, i64, pgrx::JsonB, pgrx::JsonB, Option<i32>) {
         let milliseconds = |d: Duration| (d.as_secs_f64() * 1000.0).round() / 1000.0;
         let seconds = serde_json::json!({
             "read": milliseconds(self.seconds.read),
@@ -66,6 +68,7 @@ impl Summary {
             self.bytes as i64,
             pgrx::JsonB(serde_json::json!(self.skipped)),
             pgrx::JsonB(seconds),
+            self.commit,
         )
     }
 }
