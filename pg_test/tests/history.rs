@@ -98,7 +98,7 @@ fn a_node_is_followed_through_edits_renames_and_moves() {
              FROM onyx.history({vat})"
         )),
         format!(
-            "created|tax|shop.py|3|0|t|Ada|{}\nmodified|tax|shop.py|1|1|t|Bob|{}\nrenamed|vat|shop.py|1|1|t|Bob|{}\nmoved|vat|store/till.py|0|0|f|Bob|{}",
+            "created|tax|shop.py|3|0|f|Ada|{}\nmodified|tax|shop.py|1|1|t|Bob|{}\nrenamed|vat|shop.py|1|1|t|Bob|{}\nmoved|vat|store/till.py|0|0|f|Bob|{}",
             &first[..7],
             &second[..7],
             &third[..7],

@@ -402,7 +402,7 @@ impl Change {
                 lines,
                 changed_lines: (lines, 0),
                 similarity: None,
-                body_changed: true,
+                body_changed: false,
                 change: "created",
             });
         }
