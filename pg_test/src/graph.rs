@@ -24,7 +24,7 @@ pub fn random_graph(client: &mut Client, seed: f64, nodes: u32, edges: u32) {
 /// A role whose rows come through policies that hide nothing.
 pub fn reader(client: &mut Client) {
     client.run(
-        "DO $$ BEGIN CREATE ROLE policed; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        "DO $$ BEGIN CREATE ROLE policed; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
          GRANT SELECT ON ALL TABLES IN SCHEMA onyx TO policed;
          ALTER TABLE onyx.nodes ENABLE ROW LEVEL SECURITY;
          ALTER TABLE onyx.links ENABLE ROW LEVEL SECURITY;
