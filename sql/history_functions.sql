@@ -119,3 +119,95 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION onyx.history(bigint, text) IS
     'Versions of a node in the order they were recorded, on all branches or, given at, on the way to that commit';
+
+-- Differences
+
+CREATE FUNCTION onyx.diff(repo text, from_at text, to_at text DEFAULT NULL)
+RETURNS TABLE (
+    diff_type text, node_id bigint, kind text,
+    from_path text, from_name text, from_qualified_name text, from_signature text, from_start_line integer,
+    from_end_line integer, from_hash bytea,
+    to_path text, to_name text, to_qualified_name text, to_signature text, to_start_line integer,
+    to_end_line integer, to_hash bytea, text_diff text)
+AS 'MODULE_PATHNAME', 'onyx_diff' LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION onyx.diff(text, text, text) IS
+    'Files and symbols that differ between two commits of a repository (see onyx.commit_at): added, removed, renamed, moved or modified, with a unified diff of the text';
+
+CREATE FUNCTION onyx.diff(node bigint, from_at text, to_at text DEFAULT NULL)
+RETURNS TABLE (
+    diff_type text, node_id bigint, kind text,
+    from_path text, from_name text, from_qualified_name text, from_signature text, from_start_line integer,
+    from_end_line integer, from_hash bytea,
+    to_path text, to_name text, to_qualified_name text, to_signature text, to_start_line integer,
+    to_end_line integer, to_hash bytea, text_diff text)
+AS 'MODULE_PATHNAME', 'onyx_diff_node' LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION onyx.diff(bigint, text, text) IS
+    'How a node differs between two commits of its repository; no row when it does not';
+
+CREATE FUNCTION onyx.blame(node bigint, at text DEFAULT NULL)
+RETURNS TABLE (
+    line integer, text text, commit_id integer, git_hash text, author_name text, author_email text,
+    authored_at timestamptz, message text)
+AS 'MODULE_PATHNAME', 'onyx_blame' LANGUAGE c STABLE PARALLEL SAFE COST 10000 ROWS 50;
+COMMENT ON FUNCTION onyx.blame(bigint, text) IS
+    'The commit each line of a node is from, through renames, moves and merges; message is its first line';
+
+-- Branches, tags, merges
+
+CREATE FUNCTION onyx.branch_create(repo text, name text, at text DEFAULT NULL) RETURNS integer
+AS 'MODULE_PATHNAME', 'branch_create_wrapper' LANGUAGE c VOLATILE CALLED ON NULL INPUT
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.branch_create(text, text, text) IS
+    'Makes a branch at a commit (see onyx.commit_at), by default the default branch''s head; returns the commit';
+
+CREATE FUNCTION onyx.branch_delete(repo text, name text) RETURNS void
+AS 'MODULE_PATHNAME', 'branch_delete_wrapper' LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.branch_delete(text, text) IS 'Deletes a branch; its commits stay';
+
+CREATE FUNCTION onyx.checkout(repo text, branch text) RETURNS integer
+AS 'MODULE_PATHNAME', 'checkout_wrapper' LANGUAGE c VOLATILE STRICT COST 100000
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.checkout(text, text) IS
+    'Makes a branch the default one, whose head onyx.nodes, onyx.files and onyx.edges show; returns the commit';
+
+CREATE FUNCTION onyx.tag_create(repo text, name text, at text DEFAULT NULL) RETURNS integer
+AS 'MODULE_PATHNAME', 'tag_create_wrapper' LANGUAGE c VOLATILE CALLED ON NULL INPUT
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.tag_create(text, text, text) IS 'Names a commit (see onyx.commit_at); returns it';
+
+CREATE FUNCTION onyx.tag_delete(repo text, name text) RETURNS void
+AS 'MODULE_PATHNAME', 'tag_delete_wrapper' LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.tag_delete(text, text) IS 'Deletes a tag';
+
+CREATE FUNCTION onyx.merge_base(repo text, one text, other text) RETURNS integer
+AS 'MODULE_PATHNAME', 'merge_base_wrapper' LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION onyx.merge_base(text, text, text) IS
+    'The latest commit that two commits both descend from; NULL when there is none';
+
+CREATE FUNCTION onyx.merge(
+    repo text, source text, into_branch text DEFAULT NULL, strategy text DEFAULT NULL, author text DEFAULT NULL,
+    authored_at timestamptz DEFAULT NULL, message text DEFAULT NULL,
+    OUT commit_id integer, OUT fast_forward boolean, OUT conflicts integer)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'merge_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.merge(text, text, text, text, text, timestamptz, text) IS
+    'Merges a commit (see onyx.commit_at) into a branch. With conflicts it makes no commit and records them in onyx.merge_conflicts; resolve them with onyx.resolve_conflict and merge again, or give strategy ours or theirs';
+
+CREATE FUNCTION onyx.resolve_conflict(conflict bigint, resolution text, text text DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'resolve_conflict_wrapper' LANGUAGE c VOLATILE CALLED ON NULL INPUT
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.resolve_conflict(bigint, text, text) IS
+    'Decides a conflict of onyx.merge_conflicts: ours, theirs, base, or text with the text to take';
+
+CREATE FUNCTION onyx.apply_patch(
+    repo text, unified_diff text, branch text DEFAULT NULL, author text DEFAULT NULL,
+    authored_at timestamptz DEFAULT NULL, message text DEFAULT NULL,
+    OUT commit_id integer, OUT files_changed integer, OUT files_removed integer, OUT skipped text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'apply_patch_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.apply_patch(text, text, text, text, timestamptz, text) IS
+    'Commits what a unified diff changes of a branch; skipped are files of no known language. In a transaction that is rolled back it answers what-if questions';

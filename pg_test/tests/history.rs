@@ -154,3 +154,248 @@ fn any_commit_is_what_a_clean_ingest_of_it_gives() {
         }
     }
 }
+
+#[test]
+fn plain_ingests_make_commits_that_are_clean_ingests_too() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    for seed in 11..=12 {
+        let mut random = Random::new(seed);
+        let tree = Tree::new();
+        for _ in 0..12 {
+            git::random_change(&mut random, &tree);
+        }
+        let name = format!("plain{seed}");
+        let mut states: Vec<(i32, Tree)> = Vec::new();
+        for round in 0..8 {
+            let ingest = format!(
+                "SELECT commit_id FROM onyx.ingest_directory('{name}', '{}', author => 'Ada <ada@example.org>', message => 'round {round}')",
+                tree.root()
+            );
+            if let Some(commit) = client.one::<Option<i32>>(&ingest) {
+                let copy = Tree::new();
+                for file in tree.files() {
+                    copy.write(&file, std::fs::read(tree.path(&file)).unwrap());
+                }
+                states.push((commit, copy));
+            }
+            assert_eq!(client.one::<Option<i32>>(&ingest), None, "nothing changed");
+            assert_shown(&mut client, &name);
+            for _ in 0..1 + random.below(3) {
+                git::random_change(&mut random, &tree);
+            }
+        }
+        for (commit, tree) in &states {
+            assert_clean(&mut client, &name, &format!("#{commit}"), tree);
+        }
+        assert_eq!(
+            client.text(&format!(
+                "SELECT DISTINCT author_name, author_email FROM onyx.commits c JOIN onyx.repos r ON r.id = c.repo_id
+                 WHERE r.name = '{name}'"
+            )),
+            "Ada|ada@example.org"
+        );
+    }
+}
+
+#[test]
+fn a_file_ingested_by_hand_has_a_history() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let ingest = |client: &mut Client, text: &str| {
+        client.run(&format!("SELECT onyx.ingest_file('hand', 'shop.py', $q${text}$q$)"));
+    };
+    ingest(&mut client, SHOP);
+    ingest(&mut client, &SHOP.replace("0.19", "0.21"));
+    ingest(&mut client, &SHOP.replace("0.19", "0.21").replace("def tax", "def vat"));
+    let vat = node(&mut client, "hand", "shop.vat");
+    assert_eq!(
+        client.text(&format!("SELECT change, name FROM onyx.history({vat})")),
+        "created|tax\nmodified|tax\nrenamed|vat"
+    );
+    client.run("SELECT onyx.forget('hand', 'shop.py')");
+    assert_eq!(
+        client.text(&format!(
+            "SELECT change FROM onyx.history({vat}) ORDER BY commit_id DESC LIMIT 1"
+        )),
+        "deleted"
+    );
+    assert_eq!(client.one::<i64>("SELECT count(*) FROM onyx.nodes"), 0);
+    client.run("SELECT onyx.forget('hand')");
+    for table in ["commits", "file_versions", "symbol_versions", "contents", "paths", "branches"] {
+        assert_eq!(client.one::<i64>(&format!("SELECT count(*) FROM onyx.{table}")), 0, "{table}");
+    }
+}
+
+#[test]
+fn differences_are_by_symbol_and_lines_know_their_commits() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let mut repo = GitRepo::new();
+    repo.tree.write("shop.py", SHOP);
+    repo.tree.write("other.py", "def same():\n    pass\n");
+    let first = repo.commit("first");
+    repo.git(&["checkout", "-q", "-b", "side"]);
+    repo.tree
+        .write("shop.py", SHOP.replace("    return amount", "    assert rate\n    return amount"));
+    let side = repo.commit("side");
+    repo.git(&["checkout", "-q", "main"]);
+    repo.tree.write("shop.py", SHOP.replace("def tax(", "def vat("));
+    let renamed = repo.commit("renamed");
+    let merged = repo.merge("side");
+    client.run(&format!("CALL onyx.ingest_git('shop', '{}')", repo.root()));
+    assert_eq!(
+        client.text(&format!(
+            "SELECT diff_type, kind, from_qualified_name, to_qualified_name
+             FROM onyx.diff('shop', '{first}') ORDER BY 2"
+        )),
+        "modified|file|shop.py|shop.py\nrenamed|function|shop.tax|shop.vat"
+    );
+    let vat = node(&mut client, "shop", "shop.vat");
+    assert_eq!(
+        client.text(&format!("SELECT text_diff FROM onyx.diff({vat}, '{first}')")),
+        "--- a/shop.py\n+++ b/shop.py\n@@ -1,3 +1,4 @@\n-def tax(amount):\n+def vat(amount):\n     rate = 0.19\n+    assert rate\n     return amount * rate\n\\ No newline at end of file\n"
+    );
+    let same = node(&mut client, "shop", "other.same");
+    assert_eq!(client.text(&format!("SELECT 1 FROM onyx.diff({same}, '{first}')")), "");
+    let commits = [&renamed, &first, &side, &first];
+    let expected: Vec<String> =
+        [6, 7, 8, 9].iter().zip(commits).map(|(l, c)| format!("{l}|{c}")).collect();
+    assert_eq!(
+        client.text(&format!("SELECT line, git_hash FROM onyx.blame({vat})")),
+        expected.join("\n")
+    );
+    assert_eq!(
+        client
+            .one::<Option<i32>>(&format!("SELECT onyx.merge_base('shop', '{renamed}', '{side}')")),
+        client.one::<Option<i32>>(&format!("SELECT onyx.commit_at('shop', '{first}')"))
+    );
+    _ = merged;
+}
+
+#[test]
+fn branches_merge_by_symbols_and_say_what_conflicts() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let put = |client: &mut Client, branch: &str, path: &str, text: &str| {
+        client.run(&format!(
+            "SELECT onyx.ingest_file('shop', '{path}', $q${text}$q$, branch => '{branch}')"
+        ));
+    };
+    let util = "def used():\n    return 1\n\n\ndef other():\n    return 2\n";
+    client.run(&format!("SELECT onyx.ingest_file('shop', 'shop.py', $q${SHOP}$q$)"));
+    client.run(&format!("SELECT onyx.ingest_file('shop', 'util.py', $q${util}$q$)"));
+    client.run("SELECT onyx.branch_create('shop', 'side')");
+    let before = client.text("SELECT id, content_hash FROM onyx.nodes ORDER BY id");
+
+    // Each side adds a function at the same place, and changes another one.
+    put(&mut client, "side", "util.py", &format!("{util}\n\ndef theirs():\n    return 3\n"));
+    assert_eq!(client.text("SELECT id, content_hash FROM onyx.nodes ORDER BY id"), before);
+    put(&mut client, "side", "shop.py", &SHOP.replace("0.19", "0.21"));
+    put(&mut client, "main", "util.py", &format!("{util}\n\ndef ours():\n    return 4\n"));
+    put(&mut client, "main", "shop.py", &SHOP.replace("sum(", "max("));
+    let theirs: i64 = client.one(
+        "SELECT id FROM onyx.nodes_as_of('shop', 'side') WHERE qualified_name = 'util.theirs'",
+    );
+    assert_eq!(
+        client.text(
+            "SELECT commit_id IS NOT NULL, fast_forward, conflicts FROM onyx.merge('shop', 'side')"
+        ),
+        "t|f|0"
+    );
+    assert_shown(&mut client, "shop");
+    let text = client.text(
+        "SELECT onyx.content_at(id) FROM onyx.nodes WHERE qualified_name IN ('shop.py', 'util.py') ORDER BY qualified_name",
+    );
+    for part in ["0.21", "max(", "def ours", "def theirs", "return 3", "return 4"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(
+        node(&mut client, "shop", "util.theirs"),
+        theirs,
+        "what was made there keeps its node"
+    );
+    // Merged is merged, and the other way round there is nothing to do but to go on.
+    assert_eq!(client.text("SELECT fast_forward FROM onyx.merge('shop', 'side')"), "f");
+    assert_eq!(client.text("SELECT fast_forward FROM onyx.merge('shop', 'main', 'side')"), "t");
+
+    // Both change the same line; one deletes what the other changes.
+    let shop: String =
+        client.one("SELECT onyx.content_at(id) FROM onyx.nodes WHERE qualified_name = 'shop.py'");
+    put(&mut client, "side", "shop.py", &shop.replace("0.21", "0.07"));
+    put(&mut client, "main", "shop.py", &shop.replace("0.21", "0.25"));
+    client.run("SELECT onyx.branch_create('shop', 'third', 'side')");
+    let merge = "SELECT commit_id IS NOT NULL, conflicts FROM onyx.merge('shop', 'side')";
+    assert_eq!(client.text(merge), "f|1");
+    assert_eq!(
+        client.text("SELECT kind, our_name, our_line, base_text, our_text, their_text FROM onyx.merge_conflicts"),
+        "content|shop.tax|7|    rate = 0.21\n|    rate = 0.25\n|    rate = 0.07\n"
+    );
+    client.run("SELECT onyx.resolve_conflict((SELECT id FROM onyx.merge_conflicts), 'text', E'    rate = 0.16\\n')");
+    assert_eq!(client.text(merge), "t|0");
+    assert_eq!(client.text("SELECT count(*) FROM onyx.merge_conflicts"), "0");
+    let tax = node(&mut client, "shop", "shop.tax");
+    assert!(client.one::<String>(&format!("SELECT onyx.content_at({tax})")).contains("0.16"));
+    assert_shown(&mut client, "shop");
+
+    // A rename here and a new caller there: no text conflicts, the graph does.
+    let util: String =
+        client.one("SELECT onyx.content_at(id) FROM onyx.nodes WHERE qualified_name = 'util.py'");
+    client.run("SELECT * FROM onyx.merge('shop', 'main', 'side')");
+    put(&mut client, "main", "util.py", &util.replace("def used", "def useful"));
+    put(
+        &mut client,
+        "side",
+        "caller.py",
+        "from util import used\n\n\ndef caller():\n    return used()\n",
+    );
+    let merge = "SELECT commit_id IS NOT NULL, conflicts FROM onyx.merge('shop', 'side')";
+    assert_eq!(client.text(merge).split('|').next(), Some("f"));
+    assert_eq!(
+        client.text(
+            "SELECT DISTINCT kind, base_name, our_name, their_path FROM onyx.merge_conflicts"
+        ),
+        "caller_of_renamed|util.used|util.useful|caller.py"
+    );
+    assert_eq!(
+        client.text("SELECT commit_id IS NOT NULL, conflicts FROM onyx.merge('shop', 'side', strategy => 'ours')"),
+        "t|0"
+    );
+    assert_shown(&mut client, "shop");
+    assert_eq!(client.error("SELECT onyx.branch_delete('shop', 'main')").code().code(), "55006");
+    client.run("SELECT onyx.branch_delete('shop', 'third')");
+    client.run("SELECT onyx.checkout('shop', 'side')");
+    assert_shown(&mut client, "shop");
+}
+
+#[test]
+fn a_patch_answers_what_if() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    client.run(&format!("SELECT onyx.ingest_file('shop', 'shop.py', $q${SHOP}$q$)"));
+    let before = client.text("SELECT id, content_hash FROM onyx.nodes ORDER BY id");
+    let patch = "diff --git a/shop.py b/store/till.py\nsimilarity index 90%\nrename from shop.py\nrename to store/till.py\n--- a/shop.py\n+++ b/store/till.py\n@@ -4,5 +4,5 @@\n \n \n def tax(amount):\n-    rate = 0.19\n+    rate = 0.21\n     return amount * rate\ndiff --git a/README b/README\nnew file mode 100644\n--- /dev/null\n+++ b/README\n@@ -0,0 +1 @@\n+hello\n";
+    let tax = node(&mut client, "shop", "shop.tax");
+    client.run("BEGIN");
+    assert_eq!(
+        client.text(&format!(
+            "SELECT commit_id IS NOT NULL, files_changed, files_removed, skipped FROM onyx.apply_patch('shop', $p${patch}$p$)"
+        )),
+        "t|1|1|{README}"
+    );
+    assert_eq!(
+        client.text(&format!("SELECT qualified_name, onyx.content_at(id) LIKE '%0.21%' FROM onyx.nodes WHERE id = {tax}")),
+        "store.till.tax|t"
+    );
+    assert_shown(&mut client, "shop");
+    client.run("ROLLBACK");
+    assert_eq!(client.text("SELECT id, content_hash FROM onyx.nodes ORDER BY id"), before);
+    assert_eq!(client.text("SELECT count(*) FROM onyx.commits"), "1");
+    assert_eq!(
+        client.one::<String>(&format!("SELECT onyx.content_at({tax})")).contains("0.19"),
+        true
+    );
+    let error = client.error("SELECT * FROM onyx.apply_patch('shop', E'--- a/shop.py\\n+++ b/shop.py\\n@@ -1 +1 @@\\n-nothing\\n+else\\n')");
+    assert_eq!(error.code().code(), "22023");
+    assert!(error.message().contains("does not apply"), "{error:?}");
+}

@@ -52,7 +52,8 @@ pub fn unified(
         let before = first.old.start.min(context as usize);
         let after = (old.len() - last.old.end).min(context as usize);
         let start = first.old.start - before;
-        text += &header(start..last.old.end + after, first.new.start - before..last.new.end + after);
+        text +=
+            &header(start..last.old.end + after, first.new.start - before..last.new.end + after);
         let mut at = start;
         for hunk in group {
             old[at..hunk.old.start].iter().for_each(|line| put(&mut text, ' ', line));

@@ -52,8 +52,7 @@ impl<'a> Side<'a> {
     fn take(&mut self, start: usize, mut end: usize, ends: &mut isize) -> usize {
         while let Some(hunk) = self.hunks.peek() {
             // An insertion touches where it is put; two at one place touch each other.
-            let touches =
-                hunk.old.start < end || hunk.old.start == start || hunk.old.start == end;
+            let touches = hunk.old.start < end || hunk.old.start == start || hunk.old.start == end;
             if !touches {
                 break;
             }

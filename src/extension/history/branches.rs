@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use pgrx::prelude::*;
 
+use super::at;
 use super::commits::Commits;
-use crate::error::Error;
+use crate::error::{Error, OrRaise};
+use crate::progress::{Phase, Progress};
+use crate::{client, ingest};
 
 /// A branch's row.
 pub struct Branch {
@@ -106,4 +109,145 @@ pub fn set(
         &[repo.into(), names.into(), heads.into()],
     )?;
     Ok(notices)
+}
+
+fn name_it(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.starts_with('#') || name.contains("@{") {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_INVALID_NAME,
+            format!("\"{name}\" is no name for a branch or tag"),
+        )
+        .with_hint("A name is not empty, does not begin with # and does not contain @{."));
+    }
+    Ok(())
+}
+
+/// Takes the repository's row, so that nobody else writes into it.
+fn lock(name: &str) -> Result<i64, Error> {
+    at::repo(name)?;
+    ingest::rows::repo(name, None)
+}
+
+fn create(repo: &str, name: &str, at: Option<&str>) -> Result<i32, Error> {
+    name_it(name)?;
+    let repo = lock(repo)?;
+    let commit = at::commit(repo, at)?;
+    if all(repo)?.contains_key(name) {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("branch \"{name}\" already exists"),
+        ));
+    }
+    advance(repo, name, commit)?;
+    Ok(commit)
+}
+
+#[pg_extern(sql = false)]
+fn branch_create(repo: &str, name: &str, at: Option<&str>) -> i32 {
+    create(repo, name, at).or_raise()
+}
+
+fn delete(repo: &str, name: &str) -> Result<(), Error> {
+    let repo = lock(repo)?;
+    if find(repo, name)?.is_default {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+            format!("branch \"{name}\" is the one that onyx.nodes shows"),
+        )
+        .with_hint("Show another one first, with onyx.checkout."));
+    }
+    super::conflicts::forget(repo, name)?;
+    Spi::run_with_args(
+        "DELETE FROM onyx.branches WHERE repo_id = $1 AND name = $2",
+        &[repo.into(), name.into()],
+    )?;
+    Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn branch_delete(repo: &str, name: &str) {
+    delete(repo, name).or_raise();
+}
+
+fn show(repo_name: &str, name: &str) -> Result<i32, Error> {
+    let repo = lock(repo_name)?;
+    let branch = find(repo, name)?;
+    if branch.is_default {
+        return Ok(branch.commit);
+    }
+    client::wait_for_start();
+    Spi::run_with_args(
+        "UPDATE onyx.branches SET is_default = false WHERE repo_id = $1 AND is_default",
+        &[repo.into()],
+    )?;
+    Spi::run_with_args(
+        "UPDATE onyx.branches SET is_default = true WHERE id = $1",
+        &[branch.id.into()],
+    )?;
+    let mut progress = Progress::begin(Phase::Ingesting, repo_name);
+    super::head::show(repo, repo_name, branch.commit, &mut progress)?;
+    Ok(branch.commit)
+}
+
+#[pg_extern(sql = false)]
+fn checkout(repo: &str, branch: &str) -> i32 {
+    ingest::prevent_in_read_only(c"onyx.checkout()");
+    show(repo, branch).or_raise()
+}
+
+fn base(repo: &str, one: &str, other: &str) -> Result<Option<i32>, Error> {
+    let repo = at::repo(repo)?;
+    let (one, other) = (at::commit(repo, Some(one))?, at::commit(repo, Some(other))?);
+    Ok(Commits::of(repo)?.merge_bases(one, other).first().copied())
+}
+
+#[pg_extern(sql = false)]
+fn merge_base(repo: &str, one: &str, other: &str) -> Option<i32> {
+    base(repo, one, other).or_raise()
+}
+
+fn tag(repo: &str, name: &str, at: Option<&str>) -> Result<i32, Error> {
+    name_it(name)?;
+    let repo = lock(repo)?;
+    let commit = at::commit(repo, at)?;
+    let made = Spi::get_one_with_args::<i64>(
+        "WITH made AS (INSERT INTO onyx.tags (repo_id, name, commit_id) VALUES ($1, $2, $3)
+                       ON CONFLICT DO NOTHING RETURNING 1)
+         SELECT count(*) FROM made",
+        &[repo.into(), name.into(), commit.into()],
+    )?;
+    if made != Some(1) {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("tag \"{name}\" already exists"),
+        ));
+    }
+    Ok(commit)
+}
+
+#[pg_extern(sql = false)]
+fn tag_create(repo: &str, name: &str, at: Option<&str>) -> i32 {
+    tag(repo, name, at).or_raise()
+}
+
+fn untag(repo: &str, name: &str) -> Result<(), Error> {
+    let repo = lock(repo)?;
+    let gone = Spi::get_one_with_args::<i64>(
+        "WITH gone AS (DELETE FROM onyx.tags WHERE repo_id = $1 AND name = $2 RETURNING 1)
+         SELECT count(*) FROM gone",
+        &[repo.into(), name.into()],
+    )?;
+    if gone != Some(1) {
+        return Err(Error::sql(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("tag \"{name}\" does not exist"),
+        )
+        .with_hint("See onyx.tags."));
+    }
+    Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn tag_delete(repo: &str, name: &str) {
+    untag(repo, name).or_raise();
 }

@@ -17,7 +17,7 @@ use super::intern::{self, Directories, Name, Names, Paths, next_ids, next_small_
 use super::record::Recorder;
 use super::rows::{self, CommitRow, FileRow, SymbolRow};
 use super::snapshot::{FileAt, Snapshot};
-use super::{branches, contents, numbers, state};
+use super::{branches, contents, numbers, state, version};
 use crate::client;
 use crate::error::Error;
 use crate::ingest::rows::Known;
@@ -140,10 +140,10 @@ impl Change {
     }
 
     /// With another parent beside the branch's head: a commit is made whatever else changes.
-    pub fn merging(mut self, other: i32) -> Result<Self, Error> {
+    pub fn merge(&mut self, other: i32) -> Result<(), Error> {
         self.merged.push(other);
         self.commit()?;
-        Ok(self)
+        Ok(())
     }
 
     /// Whether the branch has no commit yet.
@@ -348,9 +348,11 @@ impl Change {
         let facts = contents::facts(&ids)?;
         let texts = search_texts(&first)?;
         let (mut names, mut pending) = (Vec::new(), Vec::new());
+        let commits = Commits::of(self.repo)?;
+        let base = self.base.unwrap_or_default();
         for file in files {
             let Some(facts) = facts.get(&file.content) else { continue };
-            let added = self.added(file)?;
+            let added = version::added(&commits, file, base)?;
             for (place, id) in file.nodes.iter().enumerate().filter(|(_, id)| first.contains(id)) {
                 let definition = place.checked_sub(1).and_then(|at| facts.definitions.get(at));
                 let (name, lines) = match definition {
@@ -407,19 +409,6 @@ impl Change {
             });
         }
         rows::insert_symbols(&rows)
-    }
-
-    /// The commit a file came with.
-    fn added(&self, file: &FileAt) -> Result<i32, Error> {
-        let commits = Commits::of(self.repo)?;
-        let base = self.base.unwrap_or_default();
-        let found = Spi::get_one_with_args::<Vec<i32>>(
-            "SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id DESC) FROM onyx.file_versions v
-             WHERE v.path_id = $1 AND v.change = 'added' AND v.commit_id <= $2",
-            &[file.path_id.into(), base.into()],
-        )?;
-        let found = found.unwrap_or_default().into_iter().find(|at| commits.is_on_line(*at, base));
-        Ok(found.unwrap_or(file.commit))
     }
 
     /// Moves the branch to the commit, if anything changed. Returns the commit.

@@ -117,11 +117,6 @@ impl Commits {
         self.ids.binary_search(&id).ok().map(|place| place as u32)
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
     /// Steps to a commit without a first parent.
     pub fn depth(&self, id: i32) -> Option<u32> {
         self.place(id).map(|place| self.depths[place as usize])
@@ -134,12 +129,6 @@ impl Commits {
         let first = (first != NONE).then_some(first);
         let merged = self.merged.get(&place).into_iter().flatten().copied();
         first.into_iter().chain(merged).map(|place| self.ids[place as usize]).collect()
-    }
-
-    /// The first parent.
-    pub fn first_parent(&self, id: i32) -> Option<i32> {
-        let parent = self.parents[self.place(id)? as usize];
-        self.ids.get(parent as usize).copied()
     }
 
     /// Whether `ancestor` is met, itself included, when first parents are followed from `commit`.

@@ -65,25 +65,38 @@ pub fn parse(
         };
         sources.push(SourceFile { path: file.path.clone(), language, content: text.text.to_vec() });
     }
+    parse_sources(sources, |place, item| {
+        let file = &files[place];
+        let WalkItem::Parsed(mut parsed) = item else { return Ok(()) };
+        // Of a file that had to be decoded, the text's are others.
+        parsed.size = file.size.max(0) as u64;
+        if let Some(text) = texts.get(&file.content)
+            && let Ok(hash) = text.hash.clone().try_into()
+        {
+            parsed.hash = hash;
+        }
+        take(place, *parsed)
+    })
+}
+
+/// What parsing makes of sources, in their order.
+pub fn parse_sources(
+    sources: Vec<SourceFile>,
+    mut take: impl FnMut(usize, WalkItem) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let count = sources.len();
     let mut place = 0;
     client::stream(RequestBody::ParseFiles { files: sources }, |item| {
         let Item::Walk(items) = item else {
             return Err(Error::Protocol { detail: "Files were expected.".into() });
         };
         for item in items {
-            let file = files.get(place).ok_or_else(|| Error::Protocol {
-                detail: "More files came back than were sent.".into(),
-            })?;
-            if let WalkItem::Parsed(mut parsed) = item {
-                // Of a file that had to be decoded, the text's are others.
-                parsed.size = file.size.max(0) as u64;
-                if let Some(text) = texts.get(&file.content)
-                    && let Ok(hash) = text.hash.clone().try_into()
-                {
-                    parsed.hash = hash;
-                }
-                take(place, *parsed)?;
+            if place >= count {
+                return Err(Error::Protocol {
+                    detail: "More files came back than were sent.".into(),
+                });
             }
+            take(place, item)?;
             place += 1;
         }
         Ok(())

@@ -15,17 +15,26 @@
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
 //! | `version` | one node at a commit |
+//! | `diff`, `blame` | what differs between two commits; which commit a line is from |
+//! | `apply`, `patch` | files that are made here, to commits |
+//! | `merge`, `conflicts` | merges of branches |
 
+mod apply;
 mod at;
+mod blame;
 mod branches;
 pub mod change;
 mod commits;
+mod conflicts;
 mod contents;
+mod diff;
 mod git;
 pub mod head;
 mod intern;
+mod merge;
 mod merged_nodes;
 mod numbers;
+mod patch;
 mod record;
 mod rows;
 mod snapshot;

@@ -61,6 +61,17 @@ pub fn repo_of(node: i64) -> Result<i64, Error> {
     })
 }
 
+/// The commit a file of a commit came with: that of what is in it and has no versions of its own.
+pub fn added(commits: &Commits, file: &FileAt, commit: i32) -> Result<i32, Error> {
+    let found = Spi::get_one_with_args::<Vec<i32>>(
+        "SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id DESC) FROM onyx.file_versions v
+         WHERE v.path_id = $1 AND v.change = 'added' AND v.commit_id <= $2",
+        &[file.path_id.into(), commit.into()],
+    )?;
+    let found = found.unwrap_or_default().into_iter().find(|at| commits.is_on_line(*at, commit));
+    Ok(found.unwrap_or(file.commit))
+}
+
 /// A node as it was at a commit; none when it was not there.
 pub fn find(repo: i64, node: i64, commit: i32) -> Result<Option<NodeAt>, Error> {
     let commits = Commits::of(repo)?;

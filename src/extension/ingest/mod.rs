@@ -26,7 +26,7 @@ use crate::{client, model};
 pub use batch::Writer;
 use edges::Edges;
 pub use summary::Summary;
-use target::Target;
+pub use target::Target;
 
 /// Runs a step of a long command with memory of its own: what it hands to SQL is given back behind it,
 /// not at the command's end. Nothing it returns may live in the server's memory.
@@ -187,7 +187,7 @@ fn file(
 }
 
 /// Paths are stored below a repository's root: relative, `/`-separated, without `.` and `..`.
-fn check_path(path: &str) -> Result<(), Error> {
+pub fn check_path(path: &str) -> Result<(), Error> {
     let plain = !path.is_empty()
         && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if plain {

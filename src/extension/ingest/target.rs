@@ -36,9 +36,13 @@ impl Target {
         } else {
             (None, change.known(path)?)
         };
-        let target =
-            Self { change, writer, held: Vec::new(), held_bytes: 0 };
+        let target = Self { change, writer, held: Vec::new(), held_bytes: 0 };
         Ok((target, known))
+    }
+
+    /// Makes the commit a merge with another one.
+    pub fn merge(&mut self, other: i32) -> Result<(), Error> {
+        self.change.merge(other)
     }
 
     /// Nodes written so far.
