@@ -2,18 +2,19 @@
 
 CREATE FUNCTION onyx.ingest_git_step(
     repo text, path text, branches text[], since timestamptz, until timestamptz, first_parent boolean,
-    OUT commits bigint, OUT more boolean)
+    max_commits integer, OUT commits bigint, OUT more boolean)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ingest_git_step_wrapper' LANGUAGE c VOLATILE COST 100000 ROWS 1
 SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION onyx.ingest_git_step(text, text, text[], timestamptz, timestamptz, boolean) IS
-    'A part of onyx.ingest_git: the next commits; whether there are more';
+COMMENT ON FUNCTION onyx.ingest_git_step(text, text, text[], timestamptz, timestamptz, boolean, integer) IS
+    'A part of onyx.ingest_git: about so many commits; whether there are more';
 
--- No SET here: a procedure with one may not commit.
+-- No SET here: a procedure with one may not commit. So its body names nothing that a caller's search_path could
+-- change: no operator, and functions with their schema.
 CREATE PROCEDURE onyx.ingest_git(
     repo text, path text, branches text[] DEFAULT NULL, since timestamptz DEFAULT NULL,
-    until timestamptz DEFAULT NULL, first_parent boolean DEFAULT false, one_transaction boolean DEFAULT false,
-    INOUT commits bigint DEFAULT NULL)
+    until timestamptz DEFAULT NULL, first_parent boolean DEFAULT false,
+    commits_per_transaction integer DEFAULT 500, INOUT commits bigint DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -23,16 +24,16 @@ BEGIN
         SELECT s.commits, s.more INTO commits, more
         FROM onyx.ingest_git_step(
             ingest_git.repo, ingest_git.path, ingest_git.branches, ingest_git.since, ingest_git.until,
-            coalesce(ingest_git.first_parent, false)) s;
-        IF NOT coalesce(one_transaction, false) THEN
+            coalesce(ingest_git.first_parent, false), coalesce(commits_per_transaction, 500)) s;
+        IF commits_per_transaction IS NOT NULL THEN
             COMMIT;
         END IF;
         EXIT WHEN more IS NOT TRUE;
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE onyx.ingest_git(text, text, text[], timestamptz, timestamptz, boolean, boolean, bigint) IS
-    'Ingests a git repository of the server with its history, or what is new of it, and commits as it goes: call it outside a transaction block, or with one_transaction; needs pg_read_server_files';
+COMMENT ON PROCEDURE onyx.ingest_git(text, text, text[], timestamptz, timestamptz, boolean, integer, bigint) IS
+    'Ingests a git repository of the server with its history, or what is new of it, and commits as it goes: call it outside a transaction block, or with commits_per_transaction => NULL; needs pg_read_server_files';
 
 CREATE FUNCTION onyx.commit_at(repo text, at text DEFAULT NULL) RETURNS integer
 AS 'MODULE_PATHNAME', 'commit_at_wrapper' LANGUAGE c STABLE PARALLEL SAFE COST 100;

@@ -121,7 +121,13 @@ fn a_node_is_followed_through_edits_renames_and_moves() {
         assert_clean(&mut client, "shop", commit, &tree);
     }
     assert_shown(&mut client, "shop");
-    assert_eq!(client.text("SELECT name, is_default FROM onyx.branches"), "main|t");
+    assert_eq!(
+        client.text(
+            "SELECT b.name, b.is_default, b.origin FROM onyx.branches b JOIN onyx.repos r ON r.id = b.repo_id
+             WHERE r.name = 'shop'"
+        ),
+        "main|t|git"
+    );
 }
 
 #[test]

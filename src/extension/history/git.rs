@@ -22,8 +22,6 @@ use crate::error::{Error, OrRaise};
 use crate::progress::{Phase, Progress};
 use crate::{client, ingest, model};
 
-/// Commits between two steps' ends, so that a step takes a few seconds.
-const STEP_COMMITS: u32 = 500;
 /// Nodes of files sent at once.
 const BASE_NODES: usize = 200_000;
 /// Time between two NOTICEs.
@@ -70,6 +68,7 @@ fn ingest_git_step(
     since: Option<pgrx::datum::TimestampWithTimeZone>,
     until: Option<pgrx::datum::TimestampWithTimeZone>,
     first_parent: Option<bool>,
+    max_commits: Option<i32>,
 ) -> TableIterator<'static, (name!(commits, i64), name!(more, bool))> {
     ingest::prevent_in_read_only(c"onyx.ingest_git()");
     let (Some(repo), Some(path)) = (repo, path) else { return TableIterator::empty() };
@@ -84,11 +83,17 @@ fn ingest_git_step(
             first_parent: first_parent.unwrap_or_default(),
         })
     };
-    let done = asked().and_then(step).or_raise();
+    let limit = max_commits.unwrap_or(i32::MAX);
+    let limit = u32::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(|| {
+        let message = format!("commits_per_transaction must be at least 1, not {limit}");
+        Error::sql(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
+            .with_hint("NULL is one transaction for all.")
+    });
+    let done = limit.and_then(|limit| step(asked()?, limit)).or_raise();
     TableIterator::once(done)
 }
 
-fn step(asked: Asked) -> Result<(i64, bool), Error> {
+fn step(asked: Asked, max_commits: u32) -> Result<(i64, bool), Error> {
     ingest::require_utf8()?;
     model::require_role(
         pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES),
@@ -113,7 +118,7 @@ fn step(asked: Asked) -> Result<(i64, bool), Error> {
         slot.total = open.plan.commits;
         slot.done = open.done;
     });
-    let answer = client::stream(RequestBody::HistoryWalk { commits: STEP_COMMITS }, |item| {
+    let answer = client::stream(RequestBody::HistoryWalk { commits: max_commits }, |item| {
         let Item::History(commits) = item else {
             return Err(Error::Protocol { detail: "Commits were expected.".into() });
         };
