@@ -405,3 +405,40 @@ fn a_patch_answers_what_if() {
     assert_eq!(error.code().code(), "22023");
     assert!(error.message().contains("does not apply"), "{error:?}");
 }
+
+#[test]
+fn every_example_of_the_page_gives_what_it_says() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let mut repo = GitRepo::new();
+    repo.tree.write("shop.py", SHOP);
+    repo.commit("first");
+    repo.git(&["tag", "v1"]);
+    repo.author("Bob", "bob@example.org");
+    let second = SHOP.replace("0.19", "0.21");
+    repo.tree.write("shop.py", &second);
+    repo.commit("second");
+    let renamed = second.replace("def tax", "def vat");
+    repo.tree.write("shop.py", &renamed);
+    repo.commit("renamed");
+    repo.tree.remove("shop.py");
+    repo.tree.write("store/till.py", &renamed);
+    repo.commit("moved");
+    client.run(&format!("CALL onyx.ingest_git('shop', '{}')", repo.root()));
+    let mut count = 0;
+    let mut rest = include_str!("../../docs/history.md");
+    while let Some(at) = rest.find("```sql\n") {
+        let (statement, after) = rest[at + 7..].split_once("```\n").expect("the example's end");
+        let answer: Vec<&str> = after
+            .trim_start_matches('\n')
+            .lines()
+            .take_while(|line| line.starts_with("    "))
+            .map(|line| &line[4..])
+            .collect();
+        let given = client.text(statement.trim_end().trim_end_matches(';'));
+        assert_eq!(given.trim_end(), answer.join("\n"), "{statement}");
+        count += 1;
+        rest = after;
+    }
+    assert!(count >= 12, "{count} examples");
+}
