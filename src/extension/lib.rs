@@ -11,6 +11,7 @@
 //! | `model` | `onyx.models` and embedding functions |
 //! | `access_method` | `onyx_hnsw` |
 //! | `xact` | what must be durable before a commit |
+//! | `query` | queries of the extension's own, their plans kept |
 //! | `ingest` | source files to rows |
 //! | `history` | commits, versions of files and symbols, branches |
 //! | `graph` | traversals of the code graph |
@@ -44,6 +45,7 @@ mod ingest;
 mod model;
 mod paths;
 mod progress;
+mod query;
 mod search;
 mod stats;
 mod supervisor;

@@ -6,7 +6,9 @@
 //! none. So to read one, at most `(STRIDE - 1)` frames a level are read, where a single chain would need
 //! all of them, and a base that is not at hand may always be left out: the frame is then whole.
 
-use zstd_safe::{CCtx, CParameter, DCtx, DParameter};
+use std::cell::RefCell;
+
+use zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective};
 
 /// Bodies between two that have a base further back.
 pub const STRIDE: u32 = 8;
@@ -18,6 +20,12 @@ const FAST_LEVEL: i32 = 3;
 const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=27;
 /// No body is larger; a damaged frame cannot ask for more memory.
 pub const MAX_BYTES: usize = 64 << 20;
+
+thread_local! {
+    // Making one takes longer than a small body does.
+    static COMPRESS: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
+    static DECOMPRESS: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
 
 /// Why a body could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -60,14 +68,21 @@ fn frame(body: &[u8], base: Option<&[u8]>, level: i32) -> Result<Vec<u8>, Conten
     let base = base.unwrap_or_default();
     let window = usize::BITS - (body.len() + base.len()).leading_zeros();
     let window = window.clamp(*WINDOW_LOG.start(), *WINDOW_LOG.end());
-    let mut context = CCtx::create();
-    context.set_parameter(CParameter::CompressionLevel(level)).map_err(zstd)?;
-    if !base.is_empty() {
-        context.set_parameter(CParameter::WindowLog(window)).map_err(zstd)?;
-        context.ref_prefix(base).map_err(zstd)?;
-    }
     let mut frame = vec![0; zstd_safe::compress_bound(body.len())];
-    let written = context.compress2(&mut frame[..], body).map_err(zstd)?;
+    let written = COMPRESS.with_borrow_mut(|context| {
+        context.reset(ResetDirective::SessionAndParameters).map_err(zstd)?;
+        context.set_parameter(CParameter::CompressionLevel(level)).map_err(zstd)?;
+        if !base.is_empty() {
+            context.set_parameter(CParameter::WindowLog(window)).map_err(zstd)?;
+            // SAFETY: a prefix is for one frame, and the reset below ends the context's use of it also
+            // where that frame failed; `base` outlives both.
+            let base: &'static [u8] = unsafe { &*std::ptr::from_ref(base) };
+            context.ref_prefix(base).map_err(zstd)?;
+        }
+        let written = context.compress2(&mut frame[..], body).map_err(zstd);
+        context.reset(ResetDirective::SessionAndParameters).map_err(zstd)?;
+        written
+    })?;
     frame.truncate(written);
     frame.shrink_to_fit();
     Ok(frame)
@@ -84,13 +99,20 @@ pub fn decompress(frame: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, ContentE
         return Err(ContentError::Size(size, MAX_BYTES));
     }
     let base = base.unwrap_or_default();
-    let mut context = DCtx::create();
-    context.set_parameter(DParameter::WindowLogMax(*WINDOW_LOG.end())).map_err(zstd)?;
-    if !base.is_empty() {
-        context.ref_prefix(base).map_err(zstd)?;
-    }
     let mut body = vec![0; size];
-    let written = context.decompress(&mut body[..], frame).map_err(zstd)?;
+    let written = DECOMPRESS.with_borrow_mut(|context| {
+        context.reset(ResetDirective::SessionAndParameters).map_err(zstd)?;
+        context.set_parameter(DParameter::WindowLogMax(*WINDOW_LOG.end())).map_err(zstd)?;
+        if !base.is_empty() {
+            // SAFETY: a prefix is for one frame, and the reset below ends the context's use of it also
+            // where that frame failed; `base` outlives both.
+            let base: &'static [u8] = unsafe { &*std::ptr::from_ref(base) };
+            context.ref_prefix(base).map_err(zstd)?;
+        }
+        let written = context.decompress(&mut body[..], frame).map_err(zstd);
+        context.reset(ResetDirective::SessionAndParameters).map_err(zstd)?;
+        written
+    })?;
     if written != size {
         return Err(ContentError::Size(written, size));
     }

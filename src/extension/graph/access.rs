@@ -13,9 +13,9 @@ use super::cache;
 use super::index_scan::{self, Entry};
 use super::indexes::{Indexes, opened};
 use super::kinds::{CONTAINS, KindId, Kinds};
-use super::query;
 use super::rows::IdArray;
 use crate::error::Error;
+use crate::query;
 
 /// Which way edges are walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

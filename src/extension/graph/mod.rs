@@ -26,7 +26,6 @@ mod indexes;
 mod kinds;
 mod limits;
 mod paths;
-mod query;
 mod rank;
 pub mod rows;
 mod shortest;
@@ -40,6 +39,7 @@ use pgrx::fcinfo::pg_getarg;
 use pgrx::prelude::*;
 
 use crate::error::Error;
+use crate::query;
 use access::{Direction, Filter, Graph};
 use limits::Limit;
 use rows::{Nothing, Source};

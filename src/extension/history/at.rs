@@ -4,10 +4,12 @@ use pgrx::prelude::*;
 
 use super::commits::Commits;
 use crate::error::{Error, OrRaise};
+use crate::query;
 
 /// A repository by name.
 pub fn repo(name: &str) -> Result<i64, Error> {
-    one("SELECT id FROM onyx.repos WHERE name = $1", &[name.into()])?.ok_or_else(|| {
+    let query = c"SELECT id FROM onyx.repos WHERE name = $1";
+    query::one(query, &[(pg_sys::TEXTOID, name.into_datum())])?.ok_or_else(|| {
         Error::sql(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("repository \"{name}\" does not exist"),
@@ -15,30 +17,16 @@ pub fn repo(name: &str) -> Result<i64, Error> {
     })
 }
 
-/// The one value of the one row, if there is one.
-pub fn one<T: pgrx::FromDatum + pgrx::IntoDatum>(
-    query: &str,
-    arguments: &[pgrx::datum::DatumWithOid<'_>],
-) -> Result<Option<T>, Error> {
-    Spi::connect(|client| {
-        let rows = client.select(query, Some(1), arguments)?;
-        match rows.into_iter().next() {
-            Some(row) => Ok(row.get::<T>(1)?),
-            None => Ok(None),
-        }
-    })
-}
-
 /// The head of a repository's default branch.
 pub fn head(repo: i64) -> Result<i32, Error> {
-    one("SELECT commit_id FROM onyx.branches WHERE repo_id = $1 AND is_default", &[repo.into()])?
-        .ok_or_else(|| {
-            Error::sql(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                "the repository has no history yet".to_owned(),
-            )
-            .with_hint("Ingest it with onyx.ingest_git, onyx.ingest_directory or onyx.ingest_file.")
-        })
+    let query = c"SELECT commit_id FROM onyx.branches WHERE repo_id = $1 AND is_default";
+    query::one(query, &[(pg_sys::INT8OID, repo.into_datum())])?.ok_or_else(|| {
+        Error::sql(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            "the repository has no history yet".to_owned(),
+        )
+        .with_hint("Ingest it with onyx.ingest_git, onyx.ingest_directory or onyx.ingest_file.")
+    })
 }
 
 /// The commit that `at` names: NULL is the default branch's head; otherwise a branch, a tag, at least
@@ -50,9 +38,9 @@ pub fn commit(repo: i64, at: Option<&str>) -> Result<i32, Error> {
         return Ok(commit);
     }
     if let Some(id) = at.strip_prefix('#').and_then(|id| id.parse::<i32>().ok()) {
-        let found = one(
-            "SELECT id FROM onyx.commits WHERE repo_id = $1 AND id = $2",
-            &[repo.into(), id.into()],
+        let found = query::one(
+            c"SELECT id FROM onyx.commits WHERE repo_id = $1 AND id = $2",
+            &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, id.into_datum())],
         )?;
         return found.ok_or_else(|| unknown(at));
     }
@@ -79,11 +67,11 @@ fn unknown(at: &str) -> Error {
 }
 
 fn named(repo: i64, name: &str) -> Result<Option<i32>, Error> {
-    one(
-        "SELECT commit_id FROM onyx.branches WHERE repo_id = $1 AND name = $2
-         UNION ALL
-         SELECT commit_id FROM onyx.tags WHERE repo_id = $1 AND name = $2",
-        &[repo.into(), name.into()],
+    query::one(
+        c"SELECT commit_id FROM onyx.branches WHERE repo_id = $1 AND name = $2
+          UNION ALL
+          SELECT commit_id FROM onyx.tags WHERE repo_id = $1 AND name = $2",
+        &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::TEXTOID, name.into_datum())],
     )
 }
 
@@ -92,18 +80,18 @@ fn hashed(repo: i64, digits: &str) -> Result<Option<i32>, Error> {
     let high = format!("{digits:f<64}");
     let even = digits.len() / 2 * 2;
     // The index is on bytes: a range of them, then the odd digit.
-    let found = Spi::get_one_with_args::<Vec<i32>>(
-        "SELECT pg_catalog.array_agg(c.id ORDER BY c.id) FROM (
+    let found: Option<Vec<i32>> = query::one(
+        c"SELECT pg_catalog.array_agg(c.id ORDER BY c.id) FROM (
              SELECT id FROM onyx.commits
              WHERE repo_id = $1 AND git_hash IS NOT NULL
                AND git_hash >= pg_catalog.decode($2, 'hex') AND git_hash <= pg_catalog.decode($3, 'hex')
                AND pg_catalog.starts_with(pg_catalog.encode(git_hash, 'hex'), $4)
              LIMIT 2) c",
         &[
-            repo.into(),
-            low[..even].into(),
-            high.as_str().into(),
-            digits.to_ascii_lowercase().into(),
+            (pg_sys::INT8OID, repo.into_datum()),
+            (pg_sys::TEXTOID, low[..even].into_datum()),
+            (pg_sys::TEXTOID, high.into_datum()),
+            (pg_sys::TEXTOID, digits.to_ascii_lowercase().into_datum()),
         ],
     )?;
     match found.unwrap_or_default()[..] {
@@ -120,14 +108,13 @@ fn hashed(repo: i64, digits: &str) -> Result<Option<i32>, Error> {
 /// A time, when it reads as one.
 fn timestamp(text: &str) -> Result<Option<pgrx::datum::TimestampWithTimeZone>, Error> {
     // Asked first, so that no error has to be caught.
-    let valid = Spi::get_one_with_args::<bool>(
-        "SELECT pg_catalog.pg_input_is_valid($1, 'timestamptz')",
-        &[text.into()],
-    )?;
+    let argument = [(pg_sys::TEXTOID, text.into_datum())];
+    let query = c"SELECT pg_catalog.pg_input_is_valid($1, 'timestamptz')";
+    let valid: Option<bool> = query::one(query, &argument)?;
     if valid != Some(true) {
         return Ok(None);
     }
-    one("SELECT $1::timestamptz", &[text.into()])
+    query::one(c"SELECT $1::timestamptz", &argument)
 }
 
 /// The last commit on a commit's line of first parents that was committed until a time.
@@ -171,7 +158,7 @@ fn commit_at_time(name: &str, time: pgrx::datum::TimestampWithTimeZone) -> i32 {
 
 /// A time in seconds since 1970.
 pub fn seconds(time: pgrx::datum::TimestampWithTimeZone) -> Result<f64, Error> {
-    let seconds =
-        Spi::get_one_with_args::<f64>("SELECT pg_catalog.date_part('epoch', $1)", &[time.into()])?;
+    let query = c"SELECT pg_catalog.date_part('epoch', $1)";
+    let seconds: Option<f64> = query::one(query, &[(pg_sys::TIMESTAMPTZOID, time.into_datum())])?;
     Ok(seconds.unwrap_or_default())
 }

@@ -13,6 +13,7 @@ use super::version::{self, NodeAt};
 use crate::error::Error;
 use crate::graph::rows::{Nothing, Row, Source};
 use crate::graph::{Answer, Arguments, row_function};
+use crate::query;
 
 row_function!(
     /// `onyx.blame(node, at)`.
@@ -99,10 +100,10 @@ struct Versions(Vec<i32>);
 
 impl Versions {
     fn of(node: i64) -> Result<Self, Error> {
-        let versions = Spi::get_one_with_args::<Vec<i32>>(
-            "SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id) FROM onyx.symbol_versions v
+        let versions: Option<Vec<i32>> = query::one(
+            c"SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id) FROM onyx.symbol_versions v
              WHERE v.node_id = $1 AND v.change <> 'deleted' AND (v.body_changed OR v.change = 'created')",
-            &[node.into()],
+            &[(pg_sys::INT8OID, node.into_datum())],
         )?;
         Ok(Self(versions.unwrap_or_default()))
     }

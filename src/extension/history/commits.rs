@@ -11,6 +11,7 @@ use std::rc::Rc;
 use pgrx::prelude::*;
 
 use crate::error::Error;
+use crate::query;
 
 /// No commit.
 const NONE: u32 = u32::MAX;
@@ -40,12 +41,12 @@ impl Commits {
     pub fn of(repo: i64) -> Result<Rc<Self>, Error> {
         let kept = KEPT.with_borrow(|kept| kept.get(&repo).cloned());
         let last = kept.as_ref().and_then(|commits| commits.ids.last().copied()).unwrap_or(0);
-        let newest = Spi::get_one_with_args::<i32>(
-            "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1 AND id > $2",
-            &[repo.into(), last.into()],
+        let newest: Option<i32> = query::one(
+            c"SELECT id FROM onyx.commits WHERE repo_id = $1 AND id > $2 LIMIT 1",
+            &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, last.into_datum())],
         )?;
         if let Some(kept) = &kept
-            && newest == Some(0)
+            && newest.is_none()
         {
             return Ok(kept.clone());
         }

@@ -1,6 +1,7 @@
 //! Bodies and definitions out of `onyx.contents`.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use onyx_protocol::facts::{FileFacts, PARSER_VERSION};
@@ -9,6 +10,7 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::query;
 
 /// A content's text.
 pub struct Text {
@@ -42,34 +44,36 @@ fn damaged(id: i32, detail: impl std::fmt::Display) -> Error {
 
 /// Frames of contents and of all they are differences from.
 fn frames(ids: &[i32], part: Part) -> Result<HashMap<i32, Frame>, Error> {
-    let column = match part {
-        Part::Text => "text",
-        Part::Facts => "facts",
-    };
-    let query = format!(
-        "WITH RECURSIVE chain AS (
-             SELECT c.id, c.base_id FROM onyx.contents c WHERE c.id = ANY ($1)
-             UNION
-             SELECT b.id, b.base_id FROM chain a JOIN onyx.contents b ON b.id = a.base_id
-         )
-         SELECT c.id, c.base_id, c.{column}, c.hash, c.text_hash
-         FROM onyx.contents c WHERE c.id IN (SELECT a.id FROM chain a)"
-    );
-    Spi::connect(|client| {
-        let rows = client.select(&query, None, &[ids.to_vec().into()])?;
-        let mut frames = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let Some(id) = row.get::<i32>(1)? else { continue };
-            let frame = Frame {
-                base: row.get::<i32>(2)?,
-                bytes: row.get::<Vec<u8>>(3)?.unwrap_or_default(),
-                hash: row.get::<Vec<u8>>(4)?.unwrap_or_default(),
-                text_hash: row.get::<Vec<u8>>(5)?,
-            };
-            frames.insert(id, frame);
+    let query = match part {
+        Part::Text => {
+            c"SELECT id, base_id, text, hash, text_hash FROM onyx.contents WHERE id = ANY ($1)"
         }
-        Ok(frames)
-    })
+        Part::Facts => c"SELECT id, base_id, facts FROM onyx.contents WHERE id = ANY ($1)",
+    };
+    let mut frames: HashMap<i32, Frame> = HashMap::with_capacity(ids.len());
+    let mut wanted: Vec<i32> = ids.to_vec();
+    // A step along all chains at once; a chain is short.
+    while !wanted.is_empty() {
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut next = Vec::new();
+        query::latest(query, &[(pg_sys::INT4ARRAYOID, wanted.into_datum())], &mut |row| {
+            let Some(id) = row.get::<i32>(1) else { return ControlFlow::Continue(()) };
+            let is_text = matches!(part, Part::Text);
+            let frame = Frame {
+                base: row.get::<i32>(2),
+                bytes: row.get::<Vec<u8>>(3).unwrap_or_default(),
+                hash: if is_text { row.get::<Vec<u8>>(4).unwrap_or_default() } else { Vec::new() },
+                text_hash: if is_text { row.get::<Vec<u8>>(5) } else { None },
+            };
+            next.extend(frame.base);
+            frames.insert(id, frame);
+            ControlFlow::Continue(())
+        })?;
+        next.retain(|id| !frames.contains_key(id));
+        wanted = next;
+    }
+    Ok(frames)
 }
 
 /// Decompresses what was asked for and what it rests on, each once.

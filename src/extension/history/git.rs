@@ -20,7 +20,7 @@ use super::snapshot::Snapshot;
 use super::{at, branches, contents, head, rows};
 use crate::error::{Error, OrRaise};
 use crate::progress::{Phase, Progress};
-use crate::{client, ingest, model};
+use crate::{client, ingest, model, query};
 
 /// Nodes of files sent at once.
 const BASE_NODES: usize = 200_000;
@@ -159,21 +159,25 @@ fn step(asked: Asked, max_commits: u32) -> Result<(i64, bool), Error> {
 /// Whether a walk can go on: it was asked for in the same words, the engine still has it, and what it
 /// recorded is there.
 fn goes_on(open: &Open, asked: &Asked, repo: i64) -> bool {
-    let last = || {
-        let query = "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1";
-        at::one::<i32>(query, &[repo.into()]).ok().flatten()
-    };
     open.asked == *asked
         && open.repo == repo
         && client::is_open()
         && open.connection == client::opened()
-        && last() == Some(open.last)
+        && last_commit(repo).ok() == Some(open.last)
+}
+
+/// The last commit of a repository, of git or not; 0 when there is none.
+fn last_commit(repo: i64) -> Result<i32, Error> {
+    let last = query::one::<i32>(
+        c"SELECT pg_catalog.max(id) FROM onyx.commits WHERE repo_id = $1",
+        &[(pg_sys::INT8OID, repo.into_datum())],
+    )?;
+    Ok(last.unwrap_or_default())
 }
 
 fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
     let known = rows::known_commits(repo)?;
-    let query = "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1";
-    let last = at::one::<i32>(query, &[repo.into()])?;
+    let last = last_commit(repo)?;
     let request = HistoryRequest {
         path: asked.path.clone(),
         branches: asked.branches.clone(),
@@ -198,7 +202,7 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
         asked,
         repo,
         connection: client::opened(),
-        last: last.unwrap_or_default(),
+        last,
         recorder: Recorder::new(repo, known),
         plan,
         done: 0,

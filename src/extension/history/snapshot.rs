@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use onyx_protocol::facts::Language;
@@ -10,6 +11,7 @@ use pgrx::prelude::*;
 use super::commits::Commits;
 use super::numbers;
 use crate::error::Error;
+use crate::query;
 
 /// Files that are looked up one by one.
 const MAX_SINGLE: usize = 16;
@@ -89,36 +91,33 @@ impl Snapshot {
         // What is the last to have changed a path: its depth, the commit, and whether it is there.
         let mut last: HashMap<i32, (u32, i32, bool)> = HashMap::new();
         let mut left: Vec<(i32, u32, i32)> = Vec::new();
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT v.path_id, v.commit_id, v.old_path_id, v.content_id IS NOT NULL
-                 FROM onyx.commits c JOIN onyx.file_versions v ON v.commit_id = c.id
-                 WHERE c.repo_id = $1 AND c.id <= $2",
-                None,
-                &[repo.into(), commit.into()],
-            )?;
-            // Of the rows of one commit that follow each other the answer is the same.
-            let mut asked = (0, None);
-            for row in rows {
-                let (Some(path), Some(at)) = (row.get::<i32>(1)?, row.get::<i32>(2)?) else {
-                    continue;
+        // Of the rows of one commit that follow each other the answer is the same.
+        let mut asked = (0, None);
+        query::latest(
+            c"SELECT v.path_id, v.commit_id, v.old_path_id, v.content_id IS NOT NULL
+              FROM onyx.commits c JOIN onyx.file_versions v ON v.commit_id = c.id
+              WHERE c.repo_id = $1 AND c.id <= $2",
+            &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
+            &mut |row| {
+                let (Some(path), Some(at)) = (row.get::<i32>(1), row.get::<i32>(2)) else {
+                    return ControlFlow::Continue(());
                 };
                 if asked.0 != at {
                     let depth = commits.depth(at).filter(|_| commits.is_on_line(at, commit));
                     asked = (at, depth);
                 }
-                let Some(depth) = asked.1 else { continue };
-                let there = row.get::<bool>(4)?.unwrap_or_default();
+                let Some(depth) = asked.1 else { return ControlFlow::Continue(()) };
+                let there = row.get::<bool>(4).unwrap_or_default();
                 let entry = last.entry(path).or_insert((depth, at, there));
                 if depth >= entry.0 {
                     *entry = (depth, at, there);
                 }
-                if let Some(old) = row.get::<i32>(3)? {
+                if let Some(old) = row.get::<i32>(3) {
                     left.push((old, depth, at));
                 }
-            }
-            Ok::<_, Error>(())
-        })?;
+                ControlFlow::Continue(())
+            },
+        )?;
         // A file that moved away has no row at its old path, unless another took its place.
         for (path, depth, at) in left {
             if let Some(entry) = last.get_mut(&path)
@@ -134,9 +133,9 @@ impl Snapshot {
     /// Files at a commit by their paths; those that are not there are left out.
     pub fn files(repo: i64, commit: i32, paths: &[&String]) -> Result<Vec<FileAt>, Error> {
         let names: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();
-        let ids = Spi::get_one_with_args::<Vec<i32>>(
-            "SELECT pg_catalog.array_agg(p.id) FROM onyx.paths p WHERE p.repo_id = $1 AND p.path = ANY ($2)",
-            &[repo.into(), names.into()],
+        let ids: Option<Vec<i32>> = query::one(
+            c"SELECT pg_catalog.array_agg(p.id) FROM onyx.paths p WHERE p.repo_id = $1 AND p.path = ANY ($2)",
+            &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::TEXTARRAYOID, names.into_datum())],
         )?;
         let ids = ids.unwrap_or_default();
         // A few are looked up one by one, many by reading all.
@@ -150,24 +149,23 @@ impl Snapshot {
     /// One file at a commit, without all others.
     pub fn file(repo: i64, commit: i32, path: i32) -> Result<Option<FileAt>, Error> {
         let commits = Commits::of(repo)?;
-        let last = Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT v.commit_id, v.content_id IS NOT NULL AND v.path_id = $1, v.path_id = $1 AS here
-                 FROM onyx.file_versions v
-                 WHERE (v.path_id = $1 OR v.old_path_id = $1) AND v.commit_id <= $2
-                 ORDER BY v.commit_id DESC, here DESC",
-                None,
-                &[path.into(), commit.into()],
-            )?;
-            for row in rows {
-                if let (Some(at), Some(there)) = (row.get::<i32>(1)?, row.get::<bool>(2)?)
+        let mut last = None;
+        query::latest(
+            c"SELECT v.commit_id, v.content_id IS NOT NULL AND v.path_id = $1, v.path_id = $1 AS here
+              FROM onyx.file_versions v
+              WHERE (v.path_id = $1 OR v.old_path_id = $1) AND v.commit_id <= $2
+              ORDER BY v.commit_id DESC, here DESC",
+            &[(pg_sys::INT4OID, path.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
+            &mut |row| {
+                if let (Some(at), Some(there)) = (row.get::<i32>(1), row.get::<bool>(2))
                     && commits.is_on_line(at, commit)
                 {
-                    return Ok::<_, Error>(there.then_some(at));
+                    last = there.then_some(at);
+                    return ControlFlow::Break(());
                 }
-            }
-            Ok(None)
-        })?;
+                ControlFlow::Continue(())
+            },
+        )?;
         let Some(at) = last else { return Ok(None) };
         let snapshot = Self { files: HashMap::from([(path, at)]) };
         Ok(snapshot.particulars(&[path])?.pop())
@@ -178,45 +176,49 @@ impl Snapshot {
         let paths: Vec<i32> =
             paths.iter().copied().filter(|path| self.files.contains_key(path)).collect();
         let commits: Vec<i32> = paths.iter().map(|path| self.files[path]).collect();
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT v.path_id, p.path, v.content_id, v.commit_id, c.language, v.module, v.nodes,
-                        c.size, c.lines
-                 FROM ROWS FROM (pg_catalog.unnest($1::int[]), pg_catalog.unnest($2::int[])) t (path_id, commit_id)
-                 JOIN onyx.file_versions v ON v.commit_id = t.commit_id AND v.path_id = t.path_id
-                 JOIN onyx.paths p ON p.id = v.path_id
-                 JOIN onyx.contents c ON c.id = v.content_id
-                 ORDER BY p.path COLLATE \"C\"",
-                None,
-                &[paths.into(), commits.into()],
-            )?;
-            let mut files = Vec::with_capacity(rows.len());
-            for row in rows {
-                let text = |i| row.get::<String>(i).map(Option::unwrap_or_default);
-                let number = |i| row.get::<i32>(i).map(Option::unwrap_or_default);
-                let nodes = row.get::<Vec<u8>>(7)?.unwrap_or_default();
-                let (path_id, commit) = (number(1)?, number(4)?);
+        let mut files = Vec::with_capacity(paths.len());
+        let mut damaged = None;
+        query::latest(
+            c"SELECT v.path_id, p.path, v.content_id, v.commit_id, c.language, v.module, v.nodes, c.size, c.lines
+              FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) t (path_id, commit_id)
+              JOIN onyx.file_versions v ON v.commit_id = t.commit_id AND v.path_id = t.path_id
+              JOIN onyx.paths p ON p.id = v.path_id
+              JOIN onyx.contents c ON c.id = v.content_id
+              ORDER BY p.path COLLATE \"C\"",
+            &[
+                (pg_sys::INT4ARRAYOID, paths.into_datum()),
+                (pg_sys::INT4ARRAYOID, commits.into_datum()),
+            ],
+            &mut |row| {
+                let text = |i| row.get::<String>(i).unwrap_or_default();
+                let number = |i| row.get::<i32>(i).unwrap_or_default();
+                let (path_id, commit) = (number(1), number(4));
+                let nodes = row.get::<&[u8]>(7).unwrap_or_default();
+                let Some(nodes) = numbers::decode(nodes) else {
+                    damaged = Some((commit, path_id));
+                    return ControlFlow::Break(());
+                };
                 files.push(FileAt {
                     path_id,
-                    path: text(2)?,
-                    content: number(3)?,
+                    path: text(2),
+                    content: number(3),
                     commit,
-                    language: text(5)?,
-                    module: text(6)?,
-                    size: number(8)?,
-                    lines: number(9)?,
-                    nodes: numbers::decode(&nodes).ok_or_else(|| {
-                        Error::sql(
-                            PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
-                            format!(
-                                "onyx.file_versions is damaged: nodes of commit {commit}, path {path_id}"
-                            ),
-                        )
-                    })?,
+                    language: text(5),
+                    module: text(6),
+                    size: number(8),
+                    lines: number(9),
+                    nodes,
                 });
-            }
-            Ok(files)
-        })
+                ControlFlow::Continue(())
+            },
+        )?;
+        match damaged {
+            None => Ok(files),
+            Some((commit, path)) => Err(Error::sql(
+                PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+                format!("onyx.file_versions is damaged: nodes of commit {commit}, path {path}"),
+            )),
+        }
     }
 
     /// The same of all.

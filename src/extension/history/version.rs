@@ -1,5 +1,6 @@
 //! One node at a commit: where it was, what it said.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use onyx_protocol::facts::{Definition, FileFacts, Language};
@@ -9,6 +10,7 @@ use super::commits::Commits;
 use super::snapshot::{FileAt, Snapshot};
 use super::{at, contents, state};
 use crate::error::{Error, OrRaise};
+use crate::query;
 
 /// A node at a commit.
 pub struct NodeAt {
@@ -49,12 +51,12 @@ pub fn slice(text: &Rc<Vec<u8>>, definition: Option<&Definition>) -> Result<Stri
 
 /// The repository of a node that is or was.
 pub fn repo_of(node: i64) -> Result<i64, Error> {
-    let repo = Spi::get_one_with_args::<i64>(
-        "SELECT coalesce(
+    let repo = query::one(
+        c"SELECT coalesce(
              (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = $1),
              (SELECT c.repo_id FROM onyx.symbol_versions v JOIN onyx.commits c ON c.id = v.commit_id
               WHERE v.node_id = $1 LIMIT 1))",
-        &[node.into()],
+        &[(pg_sys::INT8OID, node.into_datum())],
     )?;
     repo.ok_or_else(|| {
         Error::sql(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("node {node} has no history"))
@@ -63,10 +65,10 @@ pub fn repo_of(node: i64) -> Result<i64, Error> {
 
 /// The commit a file of a commit came with: that of what is in it and has no versions of its own.
 pub fn added(commits: &Commits, file: &FileAt, commit: i32) -> Result<i32, Error> {
-    let found = Spi::get_one_with_args::<Vec<i32>>(
-        "SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id DESC) FROM onyx.file_versions v
-         WHERE v.path_id = $1 AND v.change = 'added' AND v.commit_id <= $2",
-        &[file.path_id.into(), commit.into()],
+    let found: Option<Vec<i32>> = query::one(
+        c"SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id DESC) FROM onyx.file_versions v
+          WHERE v.path_id = $1 AND v.change = 'added' AND v.commit_id <= $2",
+        &[(pg_sys::INT4OID, file.path_id.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
     )?;
     let found = found.unwrap_or_default().into_iter().find(|at| commits.is_on_line(*at, commit));
     Ok(found.unwrap_or(file.commit))
@@ -76,31 +78,30 @@ pub fn added(commits: &Commits, file: &FileAt, commit: i32) -> Result<i32, Error
 pub fn find(repo: i64, node: i64, commit: i32) -> Result<Option<NodeAt>, Error> {
     let commits = Commits::of(repo)?;
     // Its path then: that of the last word on it. What never changed since its file came has no rows.
-    let path = Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT v.commit_id, v.path_id, v.change = 'deleted' FROM onyx.symbol_versions v
-             WHERE v.node_id = $1 AND v.commit_id <= $2 ORDER BY v.commit_id DESC",
-            None,
-            &[node.into(), commit.into()],
-        )?;
-        for row in rows {
-            if let (Some(at), Some(path), Some(deleted)) =
-                (row.get::<i32>(1)?, row.get::<i32>(2)?, row.get::<bool>(3)?)
+    let mut path = None;
+    query::latest(
+        c"SELECT v.commit_id, v.path_id, v.change = 'deleted' FROM onyx.symbol_versions v
+          WHERE v.node_id = $1 AND v.commit_id <= $2 ORDER BY v.commit_id DESC",
+        &[(pg_sys::INT8OID, node.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
+        &mut |row| {
+            if let (Some(at), Some(found), Some(deleted)) =
+                (row.get::<i32>(1), row.get::<i32>(2), row.get::<bool>(3))
                 && commits.is_on_line(at, commit)
             {
-                return Ok::<_, Error>(Some((!deleted).then_some(path)));
+                path = Some((!deleted).then_some(found));
+                return ControlFlow::Break(());
             }
-        }
-        Ok(None)
-    })?;
+            ControlFlow::Continue(())
+        },
+    )?;
     let path = match path {
         Some(None) => return Ok(None),
         Some(path) => path,
-        None => at::one::<i32>(
-            "SELECT p.id FROM onyx.nodes n JOIN onyx.files f ON f.id = n.file_id
-             JOIN onyx.paths p ON p.repo_id = f.repo_id AND p.path = f.path
-             WHERE n.id = $1 AND n.repo_id = $2",
-            &[node.into(), repo.into()],
+        None => query::one::<i32>(
+            c"SELECT p.id FROM onyx.nodes n JOIN onyx.files f ON f.id = n.file_id
+              JOIN onyx.paths p ON p.repo_id = f.repo_id AND p.path = f.path
+              WHERE n.id = $1 AND n.repo_id = $2",
+            &[(pg_sys::INT8OID, node.into_datum()), (pg_sys::INT8OID, repo.into_datum())],
         )?,
     };
     let Some(path) = path else { return Ok(None) };
@@ -182,7 +183,10 @@ fn version_at(
 /// Whether a commit is met, itself included, when all parents are followed from another.
 #[pg_extern(sql = false)]
 fn is_ancestor(ancestor: i32, commit: i32) -> bool {
-    let repo = at::one::<i64>("SELECT repo_id FROM onyx.commits WHERE id = $1", &[commit.into()]);
+    let repo = query::one::<i64>(
+        c"SELECT repo_id FROM onyx.commits WHERE id = $1",
+        &[(pg_sys::INT4OID, commit.into_datum())],
+    );
     match repo.or_raise() {
         Some(repo) => Commits::of(repo).or_raise().is_ancestor(ancestor, commit),
         None => false,

@@ -57,11 +57,41 @@ fn plan(query: &'static CStr, types: &[pg_sys::Oid]) -> Result<pg_sys::SPIPlanPt
     Ok(plan)
 }
 
-/// Runs a query that only reads and calls `f` with its rows until it breaks.
-pub fn each(
+/// The first column of the first row of [`latest`].
+pub fn one<T: FromDatum>(query: &'static CStr, arguments: &[Argument]) -> Result<Option<T>, Error> {
+    let mut found = None;
+    latest(query, arguments, &mut |row| {
+        found = row.get::<T>(1);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// A parameter's type and value.
+pub type Argument = (pg_sys::Oid, Option<pg_sys::Datum>);
+
+/// What is called with each row.
+type Take<'a> = &'a mut dyn FnMut(&Row) -> ControlFlow<()>;
+
+/// Runs a query that only reads, under the snapshot of the command that called, and calls `f` with its rows
+/// until it breaks.
+pub fn each(query: &'static CStr, arguments: &[Argument], f: Take<'_>) -> Result<(), Error> {
+    run(query, arguments, true, f)
+}
+
+/// The same, for what commands that write use too: in a transaction that has written anything, all that was
+/// written until now is seen, this command's own writes among it.
+pub fn latest(query: &'static CStr, arguments: &[Argument], f: Take<'_>) -> Result<(), Error> {
+    // SAFETY: reads the transaction's state.
+    let xid = unsafe { pg_sys::GetTopTransactionIdIfAny() };
+    run(query, arguments, xid == pg_sys::InvalidTransactionId, f)
+}
+
+fn run(
     query: &'static CStr,
-    arguments: &[(pg_sys::Oid, Option<pg_sys::Datum>)],
-    f: &mut dyn FnMut(&Row) -> ControlFlow<()>,
+    arguments: &[Argument],
+    read_only: bool,
+    f: Take<'_>,
 ) -> Result<(), Error> {
     let types: Vec<pg_sys::Oid> = arguments.iter().map(|a| a.0).collect();
     let mut values: Vec<pg_sys::Datum> =
@@ -79,7 +109,7 @@ pub fn each(
             plan(query, &types)?,
             values.as_mut_ptr(),
             nulls.as_ptr(),
-            true,
+            read_only,
         );
         'all: loop {
             pg_sys::SPI_cursor_fetch(portal, true, FETCH);
