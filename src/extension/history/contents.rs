@@ -1,5 +1,6 @@
 //! Bodies and definitions out of `onyx.contents`.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -128,16 +129,60 @@ pub fn text(id: i32) -> Result<Text, Error> {
     texts(&[id])?.remove(&id).ok_or_else(|| damaged(id, "it is missing"))
 }
 
+/// Bytes of definitions, as they are stored, that a session keeps decoded.
+const KEPT_BYTES: usize = 8 << 20;
+
+/// Definitions that were asked for lately. What a content is never changes, and its id is never used again.
+#[derive(Default)]
+struct Kept {
+    young: HashMap<i32, Rc<FileFacts>>,
+    old: HashMap<i32, Rc<FileFacts>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn get(&self, id: i32) -> Option<Rc<FileFacts>> {
+        self.young.get(&id).or_else(|| self.old.get(&id)).cloned()
+    }
+
+    fn put(&mut self, id: i32, facts: &Rc<FileFacts>, bytes: usize) {
+        if self.bytes + bytes > KEPT_BYTES / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        self.young.insert(id, facts.clone());
+    }
+}
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
 /// Definitions by content.
-pub fn facts(ids: &[i32]) -> Result<HashMap<i32, FileFacts>, Error> {
-    let bodies = unpack(&frames(ids, Part::Facts)?, ids)?;
-    let mut found = HashMap::with_capacity(ids.len());
-    for id in ids {
-        if let Some(bytes) = bodies.get(id)
-            && !found.contains_key(id)
+pub fn facts(ids: &[i32]) -> Result<HashMap<i32, Rc<FileFacts>>, Error> {
+    let mut found: HashMap<i32, Rc<FileFacts>> = HashMap::with_capacity(ids.len());
+    let mut missing = Vec::new();
+    KEPT.with_borrow(|kept| {
+        for id in ids {
+            match kept.get(*id) {
+                Some(facts) => _ = found.insert(*id, facts),
+                None => missing.push(*id),
+            }
+        }
+    });
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let bodies = unpack(&frames(&missing, Part::Facts)?, &missing)?;
+    for id in missing {
+        if let Some(bytes) = bodies.get(&id)
+            && !found.contains_key(&id)
         {
-            let facts = stored_facts::decode(bytes).map_err(|error| damaged(*id, error))?;
-            found.insert(*id, facts);
+            let facts = stored_facts::decode(bytes).map_err(|error| damaged(id, error))?;
+            let facts = Rc::new(facts);
+            KEPT.with_borrow_mut(|kept| kept.put(id, &facts, bytes.len()));
+            found.insert(id, facts);
         }
     }
     Ok(found)

@@ -44,7 +44,7 @@ row_function!(
 #[derive(Default)]
 pub struct Side {
     pub files: Vec<FileAt>,
-    pub facts: HashMap<i32, FileFacts>,
+    pub facts: HashMap<i32, Rc<FileFacts>>,
     texts: HashMap<i32, Text>,
     /// By node: the file, and the definition's number where it is not the file's own.
     pub places: HashMap<i64, (usize, Option<usize>)>,

@@ -88,16 +88,37 @@ impl Snapshot {
 
     fn read(repo: i64, commit: i32) -> Result<Self, Error> {
         let commits = Commits::of(repo)?;
+        // From the nearest snapshot at hand on the way here, what came since.
+        let nearest = SNAPSHOTS.with_borrow(|kept| {
+            let on_line =
+                kept.iter().filter(|((of, at), _)| *of == repo && commits.is_on_line(*at, commit));
+            let nearest = on_line.max_by_key(|((_, at), _)| commits.depth(*at))?;
+            Some((nearest.0.1, nearest.1.clone()))
+        });
         // What is the last to have changed a path: its depth, the commit, and whether it is there.
         let mut last: HashMap<i32, (u32, i32, bool)> = HashMap::new();
+        let since = match nearest {
+            Some((at, snapshot)) => {
+                let files = snapshot.files.iter();
+                last.extend(files.map(|(path, by)| {
+                    (*path, (commits.depth(*by).unwrap_or_default(), *by, true))
+                }));
+                at
+            }
+            None => 0,
+        };
         let mut left: Vec<(i32, u32, i32)> = Vec::new();
         // Of the rows of one commit that follow each other the answer is the same.
         let mut asked = (0, None);
         query::latest(
             c"SELECT v.path_id, v.commit_id, v.old_path_id, v.content_id IS NOT NULL
               FROM onyx.commits c JOIN onyx.file_versions v ON v.commit_id = c.id
-              WHERE c.repo_id = $1 AND c.id <= $2",
-            &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
+              WHERE c.repo_id = $1 AND c.id <= $2 AND c.id > $3",
+            &[
+                (pg_sys::INT8OID, repo.into_datum()),
+                (pg_sys::INT4OID, commit.into_datum()),
+                (pg_sys::INT4OID, since.into_datum()),
+            ],
             &mut |row| {
                 let (Some(path), Some(at)) = (row.get::<i32>(1), row.get::<i32>(2)) else {
                     return ControlFlow::Continue(());

@@ -1,6 +1,7 @@
 //! `onyx.nodes_as_of`: the nodes of a commit.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use onyx_protocol::facts::{Definition, FileFacts, Language};
 use pgrx::prelude::*;
@@ -76,7 +77,7 @@ struct Nodes {
     places: std::vec::IntoIter<Place>,
     directories: HashMap<String, i64>,
     files: Vec<FileAt>,
-    facts: HashMap<i32, FileFacts>,
+    facts: HashMap<i32, Rc<FileFacts>>,
     /// The file being given, and how many of its nodes were.
     file: usize,
     given: usize,
@@ -142,7 +143,7 @@ impl Source for Nodes {
                 self.read()?;
             }
             let file = &self.files[self.file];
-            let facts = self.facts.get(&file.content);
+            let facts = self.facts.get(&file.content).map(|facts| &**facts);
             let given = self.given;
             self.given += 1;
             if given == 0 {

@@ -17,7 +17,7 @@ pub struct NodeAt {
     /// Its file.
     pub file: FileAt,
     /// The definitions of its file.
-    pub facts: FileFacts,
+    pub facts: Rc<FileFacts>,
     /// Its number there; none for the file's own node.
     pub ordinal: Option<usize>,
 }
