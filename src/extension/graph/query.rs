@@ -63,6 +63,16 @@ pub fn each(
     arguments: &[(pg_sys::Oid, Option<pg_sys::Datum>)],
     f: &mut dyn FnMut(&Row) -> ControlFlow<()>,
 ) -> Result<(), Error> {
+    each_of(query, arguments, FETCH, f)
+}
+
+/// The same, so many rows fetched at once: few where `f` breaks early and each row costs.
+pub fn each_of(
+    query: &'static CStr,
+    arguments: &[(pg_sys::Oid, Option<pg_sys::Datum>)],
+    fetch: c_long,
+    f: &mut dyn FnMut(&Row) -> ControlFlow<()>,
+) -> Result<(), Error> {
     let types: Vec<pg_sys::Oid> = arguments.iter().map(|a| a.0).collect();
     let mut values: Vec<pg_sys::Datum> =
         arguments.iter().map(|a| a.1.unwrap_or(pg_sys::Datum::from(0))).collect();
@@ -82,7 +92,7 @@ pub fn each(
             true,
         );
         'all: loop {
-            pg_sys::SPI_cursor_fetch(portal, true, FETCH);
+            pg_sys::SPI_cursor_fetch(portal, true, fetch);
             let table = pg_sys::SPI_tuptable;
             let count = pg_sys::SPI_processed as usize;
             for i in 0..count {
@@ -92,7 +102,7 @@ pub fn each(
                 }
             }
             pg_sys::SPI_freetuptable(table);
-            if count < FETCH as usize {
+            if count < fetch as usize {
                 break;
             }
             pg_sys::check_for_interrupts!();

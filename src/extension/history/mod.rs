@@ -14,6 +14,10 @@
 //! | `change`, `merged_nodes` | commits that git knows nothing of |
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
+//! | `edges` | its edges |
+//! | `past` | its graph in memory |
+//! | `symbols` | its nodes in memory, with what is searched of them |
+//! | `search` | search among them |
 //! | `version` | one node at a commit |
 
 mod at;
@@ -21,15 +25,19 @@ mod branches;
 pub mod change;
 mod commits;
 mod contents;
+mod edges;
 mod git;
 pub mod head;
 mod intern;
 mod merged_nodes;
 mod numbers;
+pub mod past;
 mod record;
 mod rows;
+mod search;
 mod snapshot;
 mod state;
+mod symbols;
 mod version;
 
 pub use state::places as directories;
