@@ -168,7 +168,8 @@ pub fn random_source(random: &mut Random, path: &str) -> String {
     }
     if ending == "py" && random.below(2) == 0 {
         let (class, method, field) = (random.of(&WORDS), random.of(&WORDS), random.of(&WORDS));
-        text += &format!("class {class}:\n    def {method}(self):\n        return self.{field}\n");
+        text +=
+            &format!("class {class}:\n    def {method}(self):\n        return self.{field}\n");
     }
     text
 }

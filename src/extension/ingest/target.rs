@@ -36,7 +36,8 @@ impl Target {
         } else {
             (None, change.known(path)?)
         };
-        let target = Self { change, writer, held: Vec::new(), held_bytes: 0 };
+        let target =
+            Self { change, writer, held: Vec::new(), held_bytes: 0 };
         Ok((target, known))
     }
 

@@ -62,7 +62,10 @@ impl Walk {
     }
 
     /// The next batch; `None` at the end.
-    fn next(&self, cancelled: &dyn Fn() -> bool) -> Result<Option<Vec<HistoryCommit>>, WireError> {
+    fn next(
+        &self,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<HistoryCommit>>, WireError> {
         let Some(batches) = &self.batches else { return Ok(None) };
         loop {
             match batches.recv_timeout(LOOK) {
