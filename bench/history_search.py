@@ -1,51 +1,21 @@
 """make bench-history-search: onyx.search at a commit against onyx.search at the head, on one repository.
 
 REPO=DIRECTORY   a git repository; by default the project's own, with its history
+N=30             questions: first sentences of documentation at the head
 ROUNDS=5         rounds over the questions, after one that warms the session
+FRESH=no         yes: begin with an empty store, so that the embedding of all texts is timed
 """
 
 import os
+import random
 import shutil
 import subprocess
 
 import corpus
+import texts
 from cluster import CLUSTERS, Cluster, literal
 from report import Report, die, median, number, say
 from search import wait_for_embeddings
-
-QUESTIONS = """
-where is a commit recorded
-read the files of a snapshot
-decompress a content
-resolve a reference to its definition
-split an identifier into words
-search the nearest neighbours in the graph
-insert a point into the index
-mark an index as stale
-vacuum removes dead entries
-start the engine again when it dies
-cancel a request
-embed texts in batches
-tokenize a text
-parse a source file
-find the language of a file
-walk a directory
-diff two texts by lines
-follow a rename of a function
-merge two branches
-breadth first search over edges
-shortest path between nodes
-page rank
-strongly connected components
-write an edge to the table
-estimate the cost of a scan
-bound the memory of all graphs
-checkpoint the store
-delete a generation
-read a setting
-raise an error with a hint
-""".strip().splitlines()
-
 
 def git(directory, *arguments):
     command = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "safe.directory=*",
@@ -65,6 +35,15 @@ def history():
     git(CLUSTERS, "clone", "-q", "--bare", source, target)
     corpus.readable(target)
     return target
+
+
+def questions_of(session):
+    """What the documentation at the head says first of some definitions."""
+    docs = [row[0] for row in session.run(
+        "SELECT replace(replace(doc, E'\\n', ' '), E'\\t', ' ') FROM onyx.nodes WHERE search_text IS NOT NULL AND doc <> '' ORDER BY id")]
+    said = sorted({texts.first_sentence(doc) for doc in docs})
+    fitting = [text for text in said if 25 <= len(text) <= 80]
+    return random.Random(7).sample(fitting, min(number("N", 30), len(fitting)))
 
 
 def hits(session, question, at, count):
@@ -87,16 +66,16 @@ def recall(session, questions, at):
 
 def main():
     rounds = number("ROUNDS", 5)
-    directory, questions = history(), QUESTIONS
+    directory = history()
     cluster = Cluster("history", keep=True, fresh=os.environ.get("FRESH", "no") == "yes")
     session = cluster.database("history")
     took = session.timed(f"CALL onyx.ingest_git('history', {literal(directory)})")[1] / 1000
     pending = int(session.value("SELECT coalesce(sum(pending), 0) FROM onyx.stat_embedding"))
     waited, embedded = wait_for_embeddings(session)
-    commits, heads, texts = (int(session.value(sql)) for sql in (
+    commits, heads, searched = (int(session.value(sql)) for sql in (
         "SELECT count(*) FROM onyx.commits", "SELECT count(search_text) FROM onyx.nodes",
         "SELECT count(*) FROM onyx.search_texts"))
-    say(f"{commits} commits in {took:.1f} s, {heads} nodes with a text at the head, {texts} texts in all; "
+    say(f"{commits} commits in {took:.1f} s, {heads} nodes with a text at the head, {searched} texts in all; "
         f"{pending} waited for their embedding then, {embedded} embedded in {waited:.0f} s")
     for table in ("nodes", "search_texts", "symbol_versions", "file_versions", "contents", "commits", "paths"):
         session.run(f"VACUUM ANALYZE onyx.{table}")
@@ -105,6 +84,7 @@ def main():
         "WITH RECURSIVE line AS (SELECT c.* FROM onyx.commits c WHERE c.id = onyx.commit_at('history')"
         " UNION ALL SELECT p.* FROM line l JOIN onyx.commits p ON p.id = l.parent_id) SELECT id FROM line ORDER BY id")
     middle = "#" + line[len(line) // 2][0]
+    questions = questions_of(session)
     for question in questions:
         session.run(f"SELECT onyx.embed({literal(question)})")
     session.close()

@@ -7,7 +7,8 @@ RETURNS TABLE (
     rank bigint, node_id bigint, repo_name text, path text, start_line integer, end_line integer,
     kind text, language text, qualified_name text, signature text, score float8,
     lexical_rank bigint, lexical_score float8, semantic_rank bigint, semantic_distance float8)
-AS 'MODULE_PATHNAME', 'onyx_search_hits_as_of' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 COST 100000;
+AS 'MODULE_PATHNAME', 'onyx_search_hits_as_of' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 COST 100000
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.search_hits_as_of(text, text, integer, text, text[], text[], text) IS
     'What onyx.search_hits answers on a clean ingest of the checkout of a commit (see onyx.commit_at), with stable node ids';
 
@@ -15,7 +16,8 @@ CREATE FUNCTION onyx.symbols_as_of(nodes bigint[], repo text DEFAULT NULL, at te
 RETURNS TABLE (
     node_id bigint, repo_name text, path text, start_line integer, end_line integer, kind text,
     language text, name text, qualified_name text, signature text)
-AS 'MODULE_PATHNAME', 'onyx_symbols_as_of' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 10000;
+AS 'MODULE_PATHNAME', 'onyx_symbols_as_of' LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 10000
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.symbols_as_of(bigint[], text, text) IS
     'Files and definitions as they were at a commit (see onyx.commit_at), in the order asked; those that were not there are left out';
 
@@ -29,6 +31,7 @@ RETURNS TABLE (
     lexical_rank bigint, lexical_score float8, semantic_rank bigint, semantic_distance float8,
     graph_distance integer, via bigint)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 10 COST 100000
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN

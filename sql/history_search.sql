@@ -4,7 +4,8 @@ CREATE FUNCTION onyx.edges_as_of(repo text, at text DEFAULT NULL)
 RETURNS TABLE (
     repo_id bigint, path text, source_id bigint, target_id bigint, kind text, line integer, col integer,
     resolution text, confidence real)
-AS 'MODULE_PATHNAME', 'onyx_edges_as_of' LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+AS 'MODULE_PATHNAME', 'onyx_edges_as_of' LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
+SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.edges_as_of(text, text) IS
     'Edges of a repository as they were at a commit (see onyx.commit_at): those a clean ingest of that checkout gives, between nodes of onyx.nodes_as_of';
 
