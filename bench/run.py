@@ -9,6 +9,7 @@ TARGETS = {
     "bench-ingest": "ingest",
     "bench-embed": "embedding",
     "bench-search": "search",
+    "bench-history-search": "history_search",
     "bench-graph": "graph",
     "bench-history": "history",
     "bench-vector": "vector",

@@ -50,24 +50,24 @@ COMMENT ON FUNCTION onyx.dfs(bigint, text, text[], text[], real, integer, bigint
 CREATE FUNCTION onyx.neighbors(
     start bigint[], direction text DEFAULT 'both', edge_kinds text[] DEFAULT NULL,
     node_kinds text[] DEFAULT NULL, min_confidence real DEFAULT 0, max_depth integer DEFAULT 1,
-    max_nodes bigint DEFAULT 10000, repo text DEFAULT NULL)
+    max_nodes bigint DEFAULT 10000, repo text DEFAULT NULL, at text DEFAULT NULL)
 RETURNS TABLE (
     node_id bigint, depth integer, predecessor bigint, edge_kind text, path bigint[],
     truncated boolean)
 AS 'MODULE_PATHNAME', 'onyx_neighbors' LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 50;
-COMMENT ON FUNCTION onyx.neighbors(bigint[], text, text[], text[], real, integer, bigint, text) IS
-    'Nodes around some, breadth first, without these themselves';
+COMMENT ON FUNCTION onyx.neighbors(bigint[], text, text[], text[], real, integer, bigint, text, text) IS
+    'Nodes around some, breadth first, without these themselves; given at, in the graph as it was at a commit of their repository (see onyx.commit_at)';
 
 CREATE FUNCTION onyx.neighbors(
     start bigint, direction text DEFAULT 'both', edge_kinds text[] DEFAULT NULL,
     node_kinds text[] DEFAULT NULL, min_confidence real DEFAULT 0, max_depth integer DEFAULT 1,
-    max_nodes bigint DEFAULT 10000, repo text DEFAULT NULL)
+    max_nodes bigint DEFAULT 10000, repo text DEFAULT NULL, at text DEFAULT NULL)
 RETURNS TABLE (
     node_id bigint, depth integer, predecessor bigint, edge_kind text, path bigint[],
     truncated boolean)
 AS 'MODULE_PATHNAME', 'onyx_neighbors' LANGUAGE c STABLE PARALLEL SAFE COST 1000 ROWS 50;
-COMMENT ON FUNCTION onyx.neighbors(bigint, text, text[], text[], real, integer, bigint, text) IS
-    'Nodes around some, breadth first, without these themselves';
+COMMENT ON FUNCTION onyx.neighbors(bigint, text, text[], text[], real, integer, bigint, text, text) IS
+    'Nodes around some, breadth first, without these themselves; given at, in the graph as it was at a commit of their repository (see onyx.commit_at)';
 
 CREATE FUNCTION onyx.shortest_path(
     source bigint, target bigint, direction text DEFAULT 'out', edge_kinds text[] DEFAULT NULL,

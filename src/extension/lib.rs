@@ -75,7 +75,12 @@ extension_sql_file!(
     name = "history_functions",
     requires = ["history"]
 );
-extension_sql_file!("../../sql/views.sql", name = "views", requires = ["history_functions"]);
+extension_sql_file!(
+    "../../sql/history_search.sql",
+    name = "history_search",
+    requires = ["history_functions"]
+);
+extension_sql_file!("../../sql/views.sql", name = "views", requires = ["history_search"]);
 extension_sql_file!("../../sql/grants.sql", name = "grants", finalize);
 
 /// Version of the extension; the engine must have the same.

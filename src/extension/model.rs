@@ -220,6 +220,16 @@ pub extern "C-unwind" fn onyx_text_distance(fcinfo: pg_sys::FunctionCallInfo) ->
     pg_sys::Datum::from(distance.to_bits())
 }
 
+/// Semantic distances of texts from a question under the current model.
+pub fn distances(question: &str, texts: &[&str]) -> Result<Vec<f64>, Error> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<&str> = std::iter::once(question).chain(texts.iter().copied()).collect();
+    let vectors = embed(&current()?, &all)?;
+    Ok(vectors[1..].iter().map(|vector| cosine_distance(vector, &vectors[0])).collect())
+}
+
 /// The current model, looked up once for each call site of a query.
 fn current_cached(fcinfo: pg_sys::FunctionCallInfo) -> ModelSpec {
     // SAFETY: fn_extra belongs to this function, whose only use of it this is; the value is dropped

@@ -76,7 +76,17 @@ type Take<'a> = &'a mut dyn FnMut(&Row) -> ControlFlow<()>;
 /// Runs a query that only reads, under the snapshot of the command that called, and calls `f` with its rows
 /// until it breaks.
 pub fn each(query: &'static CStr, arguments: &[Argument], f: Take<'_>) -> Result<(), Error> {
-    run(query, arguments, true, f)
+    run(query, arguments, true, FETCH, f)
+}
+
+/// The same, so many rows fetched at once: few where `f` breaks early and each row costs.
+pub fn each_of(
+    query: &'static CStr,
+    arguments: &[Argument],
+    fetch: c_long,
+    f: Take<'_>,
+) -> Result<(), Error> {
+    run(query, arguments, true, fetch, f)
 }
 
 /// The same, for what commands that write use too: in a transaction that has written anything, all that was
@@ -84,13 +94,14 @@ pub fn each(query: &'static CStr, arguments: &[Argument], f: Take<'_>) -> Result
 pub fn latest(query: &'static CStr, arguments: &[Argument], f: Take<'_>) -> Result<(), Error> {
     // SAFETY: reads the transaction's state.
     let xid = unsafe { pg_sys::GetTopTransactionIdIfAny() };
-    run(query, arguments, xid == pg_sys::InvalidTransactionId, f)
+    run(query, arguments, xid == pg_sys::InvalidTransactionId, FETCH, f)
 }
 
 fn run(
     query: &'static CStr,
     arguments: &[Argument],
     read_only: bool,
+    fetch: c_long,
     f: Take<'_>,
 ) -> Result<(), Error> {
     let types: Vec<pg_sys::Oid> = arguments.iter().map(|a| a.0).collect();
@@ -112,7 +123,7 @@ fn run(
             read_only,
         );
         'all: loop {
-            pg_sys::SPI_cursor_fetch(portal, true, FETCH);
+            pg_sys::SPI_cursor_fetch(portal, true, fetch);
             let table = pg_sys::SPI_tuptable;
             let count = pg_sys::SPI_processed as usize;
             for i in 0..count {
@@ -122,7 +133,7 @@ fn run(
                 }
             }
             pg_sys::SPI_freetuptable(table);
-            if count < FETCH as usize {
+            if count < fetch as usize {
                 break;
             }
             pg_sys::check_for_interrupts!();

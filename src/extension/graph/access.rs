@@ -82,10 +82,16 @@ impl Graph {
         // SAFETY: as above.
         let nodes =
             direct.and_then(|i| unsafe { opened(i.nodes, i.place, |t, i| cache::nodes(t, i)) });
-        let link_kinds = links.as_ref().map_or(Vec::new(), |links| {
-            links.kinds.all().iter().map(|name| kinds.admit(name)).collect()
-        });
+        let link_kinds = links.as_ref().map_or(Vec::new(), |links| admitted(links, &mut kinds));
         Self { filter, kinds, direct, links, nodes, link_kinds, array: IdArray::new() }
+    }
+
+    /// Another graph than the tables', all of it in memory. Of what reads whole graphs it has nothing.
+    pub fn in_memory(filter: Filter, links: Rc<cache::Links>, nodes: Rc<cache::Nodes>) -> Self {
+        let mut kinds = Kinds::new(filter.edge_kinds.clone());
+        let link_kinds = admitted(&links, &mut kinds);
+        let (links, nodes) = (Some(links), Some(nodes));
+        Self { filter, kinds, direct: None, links, nodes, link_kinds, array: IdArray::new() }
     }
 
     /// Where the ids of all nodes lie, when that is known and they lie close together.
@@ -439,6 +445,10 @@ impl Graph {
         }
         Ok(())
     }
+}
+
+fn admitted(links: &cache::Links, kinds: &mut Kinds) -> Vec<Option<KindId>> {
+    links.kinds.all().iter().map(|name| kinds.admit(name)).collect()
 }
 
 #[derive(Clone, Copy)]

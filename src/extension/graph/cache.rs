@@ -24,7 +24,8 @@ const WORTH: f64 = 0.5;
 pub struct Names(Vec<Vec<u8>>);
 
 impl Names {
-    fn id(&mut self, name: &[u8]) -> u16 {
+    /// The number of a name.
+    pub fn id(&mut self, name: &[u8]) -> u16 {
         if let Some(known) = self.0.iter().position(|n| n == name) {
             return known as u16;
         }
@@ -134,13 +135,37 @@ impl Ways {
 
 /// Stored edges.
 pub struct Links {
-    stamp: Stamp,
+    /// None where they are not those of a table.
+    stamp: Option<Stamp>,
     /// Kinds by number.
     pub kinds: Names,
     /// From sources.
     pub out: Ways,
     /// From targets.
     pub back: Ways,
+}
+
+impl Links {
+    /// From source, number of the kind, target and confidence of each.
+    pub fn of(mut kinds: Names, mut edges: Vec<(i64, u16, i64, f32)>) -> Self {
+        let order = kinds.order();
+        for edge in &mut edges {
+            edge.1 = order[edge.1 as usize];
+        }
+        let turned = edges.iter().map(|e| (e.2, e.1, e.0, e.3)).collect();
+        let (out, back) = (Ways::of(edges), Ways::of(turned));
+        Self { stamp: None, kinds, out, back }
+    }
+}
+
+impl Nodes {
+    /// From all nodes with their ids.
+    pub fn of(kinds: Names, places: Vec<(i64, Option<Place>)>) -> Self {
+        let contained =
+            places.iter().filter_map(|(id, place)| Some(((*place)?.parent?, 0, *id, 1.0)));
+        let children = Ways::of(contained.collect());
+        Self { stamp: None, kinds, places: Table::of(places.into_iter()), children }
+    }
 }
 
 /// What `nodes_place` has of a node.
@@ -156,7 +181,8 @@ pub struct Place {
 
 /// Nodes, and what contains them.
 pub struct Nodes {
-    stamp: Stamp,
+    /// None where they are not those of a table.
+    stamp: Option<Stamp>,
     /// Kinds by number.
     pub kinds: Names,
     /// All nodes.
@@ -210,7 +236,7 @@ pub unsafe fn links(table: pg_sys::Relation, index: pg_sys::Relation) -> Option<
     unsafe {
         let stamp = Stamp::of(table)?;
         let links = match kept {
-            Some(kept) if kept.stamp == stamp => kept,
+            Some(kept) if kept.stamp.as_ref() == Some(&stamp) => kept,
             _ if !pays(table, read, LINK_BYTES) => return None,
             _ => {
                 let mut kinds = Names::default();
@@ -227,13 +253,7 @@ pub unsafe fn links(table: pg_sys::Relation, index: pg_sys::Relation) -> Option<
                 if Stamp::of(table).as_ref() != Some(&stamp) {
                     return None;
                 }
-                let order = kinds.order();
-                for edge in &mut edges {
-                    edge.1 = order[edge.1 as usize];
-                }
-                let turned = edges.iter().map(|e| (e.2, e.1, e.0, e.3)).collect();
-                let (out, back) = (Ways::of(edges), Ways::of(turned));
-                Rc::new(Links { stamp, kinds, out, back })
+                Rc::new(Links { stamp: Some(stamp), ..Links::of(kinds, edges) })
             }
         };
         SESSION.with_borrow_mut(|s| {
@@ -257,27 +277,23 @@ pub unsafe fn nodes(table: pg_sys::Relation, index: pg_sys::Relation) -> Option<
     unsafe {
         let stamp = Stamp::of(table)?;
         let nodes = match kept {
-            Some(kept) if kept.stamp == stamp => kept,
+            Some(kept) if kept.stamp.as_ref() == Some(&stamp) => kept,
             _ if !pays(table, read, NODE_BYTES) => return None,
             _ => {
                 let mut kinds = Names::default();
                 let mut places = Vec::new();
-                let mut contained = Vec::new();
                 index_scan::scan(table, index, None, &mut |mut entry| {
                     let id = entry.bigint();
                     let (repo, parent, kind) = (entry.bigint(), entry.bigint(), entry.text());
                     if let (Some(id), Some(kind)) = (id, kind) {
                         places.push((id, Some(Place { repo, parent, kind: kinds.id(kind) })));
-                        contained.extend(parent.map(|parent| (parent, 0, id, 1.0)));
                     }
                     ControlFlow::Continue(())
                 });
                 if Stamp::of(table).as_ref() != Some(&stamp) {
                     return None;
                 }
-                let children = Ways::of(contained);
-                let places = Table::of(places.into_iter());
-                Rc::new(Nodes { stamp, kinds, places, children })
+                Rc::new(Nodes { stamp: Some(stamp), ..Nodes::of(kinds, places) })
             }
         };
         SESSION.with_borrow_mut(|s| {

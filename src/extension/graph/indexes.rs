@@ -64,6 +64,19 @@ impl Indexes {
     }
 }
 
+/// Whether the current role reads every row of these tables of Onyx's, because of its rights alone: only
+/// then may it be answered from what was read before, perhaps by another role.
+pub fn reads_whole(tables: &[&CStr]) -> bool {
+    // SAFETY: catalogue lookups in a transaction.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"onyx".as_ptr(), true);
+        tables.iter().all(|name| {
+            let table = pg_sys::get_relname_relid(name.as_ptr(), schema);
+            table != pg_sys::InvalidOid && readable(table)
+        })
+    }
+}
+
 /// Whether the current role reads every row of a table, because of its rights alone.
 ///
 /// # Safety

@@ -15,14 +15,14 @@
 //!
 //! Every call answers what its snapshot shows.
 
-mod access;
-mod cache;
+pub mod access;
+pub mod cache;
 mod components;
 mod cycles;
 mod depth;
-mod ids;
+pub mod ids;
 mod index_scan;
-mod indexes;
+pub mod indexes;
 mod kinds;
 mod limits;
 mod paths;
@@ -39,7 +39,7 @@ use pgrx::fcinfo::pg_getarg;
 use pgrx::prelude::*;
 
 use crate::error::Error;
-use crate::query;
+use crate::{history, query};
 use access::{Direction, Filter, Graph};
 use limits::Limit;
 use rows::{Nothing, Source};
@@ -56,6 +56,13 @@ impl Arguments {
     pub fn get<T: FromDatum>(&self, position: usize) -> Option<T> {
         // SAFETY: the SQL files declare the argument with T's type.
         unsafe { pg_getarg(self.0, position) }
+    }
+
+    /// The same of one that not every function with this body has.
+    fn get_if_there<T: FromDatum>(&self, position: usize) -> Option<T> {
+        // SAFETY: the call's own description of itself.
+        let count = unsafe { (*self.0).nargs };
+        if position < count as usize { self.get(position) } else { None }
     }
 
     /// Ids, or one: both forms of a function have the same body.
@@ -168,7 +175,8 @@ row_function!(
 );
 
 row_function!(
-    /// `onyx.neighbors(...)`, arguments as those of `bfs`: the same without the starts.
+    /// `onyx.neighbors(..., at)`, arguments as those of `bfs`: the same without the starts, perhaps at a
+    /// commit.
     onyx_neighbors,
     |a| breadth_first(a, false)
 );
@@ -176,7 +184,14 @@ row_function!(
 fn breadth_first(a: &Arguments, starts: bool) -> Answer {
     let Some(from) = a.ids(0)? else { return Ok(Box::new(Nothing)) };
     let (depth, limit) = (a.max_depth(5)?, a.limit("max_nodes", 6)?);
-    let graph = Graph::new(a.filter(2, 7)?);
+    let filter = a.filter(2, 7)?;
+    let graph = match a.get_if_there::<&str>(8) {
+        Some(at) => match history::past::graph(&from, at, filter)? {
+            Some(graph) => graph,
+            None => return Ok(Box::new(Nothing)),
+        },
+        None => Graph::new(filter),
+    };
     let search = Search::new(graph, from, a.direction(1)?, depth, limit, starts)?;
     Ok(Box::new(Walk::new(search, starts)))
 }

@@ -192,6 +192,72 @@ unsafe fn materialize(
     pg_sys::Datum::from(0)
 }
 
+/// Rows that are made in one go, whatever the executor prefers: between two of them nothing else of the
+/// query runs, so they may be made in step with the engine. They are kept as `work_mem` allows, and on
+/// disk beyond that.
+pub struct Sheet {
+    info: *mut pg_sys::ReturnSetInfo,
+    row: Row,
+    context: PgMemoryContexts,
+}
+
+impl Sheet {
+    /// Adds the row that `fill` fills.
+    pub fn put(&mut self, fill: impl FnOnce(&mut Row)) {
+        pg_sys::check_for_interrupts!();
+        let (info, row) = (self.info, &mut self.row);
+        // SAFETY: the set-up gave the store and the description of its rows, and both live as long as
+        // the call.
+        unsafe {
+            self.context.switch_to(|_| {
+                fill(row);
+                let (values, nulls) = (row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
+                pg_sys::tuplestore_putvalues((*info).setResult, (*info).setDesc, values, nulls);
+            });
+            self.context.reset();
+        }
+    }
+}
+
+/// Answers a call of a set-returning function with what `fill` puts on a sheet.
+///
+/// # Safety
+/// As of `answer`.
+pub unsafe fn answer_whole(
+    fcinfo: pg_sys::FunctionCallInfo,
+    fill: impl FnOnce(&mut Sheet) -> Result<(), Error>,
+) -> pg_sys::Datum {
+    // SAFETY: the caller's promise; the set-up raises where no set is accepted.
+    unsafe {
+        pg_sys::InitMaterializedSRF(fcinfo, 0);
+        let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+        let context = PgMemoryContexts::new("onyx row");
+        fill(&mut Sheet { info, row: Row::new(), context }).or_raise();
+        (*fcinfo).isnull = true;
+    }
+    pg_sys::Datum::from(0)
+}
+
+/// Declares an SQL function that makes all its rows in one go.
+macro_rules! whole_function {
+    ($(#[$doc:meta])* $name:ident, $fill:expr) => {
+        $crate::pg_function!($name);
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// Called by the function manager.
+        #[unsafe(no_mangle)]
+        #[pg_guard]
+        pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+            let arguments = $crate::graph::Arguments(fcinfo);
+            // SAFETY: the caller's promise; the SQL files declare it so.
+            unsafe { $crate::graph::rows::answer_whole(fcinfo, |sheet| $fill(&arguments, sheet)) }
+        }
+    };
+}
+
+pub(crate) use whole_function;
+
 unsafe fn one_by_one(
     fcinfo: pg_sys::FunctionCallInfo,
     info: *mut pg_sys::ReturnSetInfo,

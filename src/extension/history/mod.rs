@@ -14,6 +14,10 @@
 //! | `change`, `merged_nodes` | commits that git knows nothing of |
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
+//! | `edges` | its edges |
+//! | `past` | its graph in memory |
+//! | `symbols` | its nodes in memory, with what is searched of them |
+//! | `search` | search among them |
 //! | `version` | one node at a commit |
 //! | `diff`, `blame` | what differs between two commits; which commit a line is from |
 //! | `apply`, `patch` | files that are made here, to commits |
@@ -28,17 +32,21 @@ mod commits;
 mod conflicts;
 mod contents;
 mod diff;
+mod edges;
 mod git;
 pub mod head;
 mod intern;
 mod merge;
 mod merged_nodes;
 mod numbers;
+pub mod past;
 mod patch;
 mod record;
 mod rows;
+mod search;
 mod snapshot;
 mod state;
+mod symbols;
 mod version;
 
 pub use state::places as directories;

@@ -50,6 +50,11 @@ pub unsafe fn documents(array: pg_sys::Datum) -> Vec<Document> {
 }
 
 impl Document {
+    /// From the bytes behind the varlena header.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     fn u32_at(&self, offset: usize) -> u32 {
         self.0.get(offset..offset + 4).map_or(0, |b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
     }

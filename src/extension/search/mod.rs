@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 use crate::access_method;
 use crate::error::Error;
 
+pub use bm25::{Document, best};
 pub use lexicon::Lexicon;
 
 #[pg_extern(sql = false)]
@@ -16,8 +17,9 @@ fn words(input: &str) -> String {
     words::words(input)
 }
 
+/// Whether an index on texts can answer; warns when it cannot.
 #[pg_extern(sql = false)]
-fn semantic_available(index: pg_sys::Oid) -> bool {
+pub fn semantic_available(index: pg_sys::Oid) -> bool {
     let lock = pg_sys::AccessShareLock as i32;
     // SAFETY: opened and closed here; only an index of this access method is read as one.
     let unusable = unsafe {
