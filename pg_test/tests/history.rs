@@ -288,7 +288,7 @@ fn branches_merge_by_symbols_and_say_what_conflicts() {
             "SELECT onyx.ingest_file('shop', '{path}', $q${text}$q$, branch => '{branch}')"
         ));
     };
-    let util = "def used():\n    return 1\n\n\ndef other():\n    return 2\n";
+    let util = "def used():\n    total = 0\n    for item in range(10):\n        total += item * item\n    return total\n\n\ndef other():\n    return 2\n";
     client.run(&format!("SELECT onyx.ingest_file('shop', 'shop.py', $q${SHOP}$q$)"));
     client.run(&format!("SELECT onyx.ingest_file('shop', 'util.py', $q${util}$q$)"));
     client.run("SELECT onyx.branch_create('shop', 'side')");
@@ -440,5 +440,5 @@ fn every_example_of_the_page_gives_what_it_says() {
         count += 1;
         rest = after;
     }
-    assert!(count >= 12, "{count} examples");
+    assert!(count >= 11, "{count} examples");
 }

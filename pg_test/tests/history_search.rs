@@ -247,7 +247,7 @@ fn real_history() -> GitRepo {
     repo.git(&["tag", "v2"]);
     for (path, from, to) in [
         ("bm25.rs", "/// The best documents", "/// The most relevant documents"),
-        ("graph/query.rs", "pub fn each", "pub fn for_all"),
+        ("graph/rows.rs", "pub fn begin", "pub fn start"),
         ("words.rs", "fn words", "fn split"),
     ] {
         let text = std::fs::read_to_string(repo.tree.path(path)).expect("a file");
