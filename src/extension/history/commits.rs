@@ -1,8 +1,8 @@
 //! A repository's commits in a session's memory: who descends from whom, without a query a step.
 //!
-//! Commits never change and their ids are never used again, so what was read once stays true; a call
-//! reads only those that came since. A commit of a transaction that was rolled back may stay here: no row
-//! names it.
+//! Commits change only when some are forgotten, which gives their repository another epoch, and their ids
+//! are never used again. So what was read once stays true within an epoch; a call reads only those that
+//! came since. A commit of a transaction that was rolled back may stay here: no row names it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,6 +24,7 @@ thread_local! {
 /// The commits of a repository.
 #[derive(Default, Clone)]
 pub struct Commits {
+    epoch: i64,
     /// In ascending order; the others go with it.
     ids: Vec<i32>,
     parents: Vec<u32>,
@@ -40,16 +41,21 @@ impl Commits {
     pub fn of(repo: i64) -> Result<Rc<Self>, Error> {
         let kept = KEPT.with_borrow(|kept| kept.get(&repo).cloned());
         let last = kept.as_ref().and_then(|commits| commits.ids.last().copied()).unwrap_or(0);
-        let newest = Spi::get_one_with_args::<i32>(
-            "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1 AND id > $2",
+        let (newest, epoch) = Spi::get_two_with_args::<i32, i64>(
+            "SELECT (SELECT coalesce(pg_catalog.max(c.id), 0) FROM onyx.commits c WHERE c.repo_id = $1 AND c.id > $2),
+                    (SELECT r.history_epoch FROM onyx.repos r WHERE r.id = $1)",
             &[repo.into(), last.into()],
         )?;
+        let epoch = epoch.unwrap_or_default();
+        let kept = kept.filter(|kept| kept.epoch == epoch);
         if let Some(kept) = &kept
             && newest == Some(0)
         {
             return Ok(kept.clone());
         }
+        let last = if kept.is_some() { last } else { 0 };
         let mut commits = kept.as_deref().cloned().unwrap_or_default();
+        commits.epoch = epoch;
         commits.read(repo, last)?;
         let commits = Rc::new(commits);
         KEPT.with_borrow_mut(|kept| {
@@ -115,6 +121,33 @@ impl Commits {
 
     fn place(&self, id: i32) -> Option<u32> {
         self.ids.binary_search(&id).ok().map(|place| place as u32)
+    }
+
+    /// What changes when commits are forgotten.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// All of them, in ascending order.
+    pub fn ids(&self) -> &[i32] {
+        &self.ids
+    }
+
+    /// Those a commit descends from along all parents, and itself, in ascending order.
+    pub fn ancestors(&self, id: i32) -> Vec<i32> {
+        let Some(place) = self.place(id) else { return Vec::new() };
+        let mut is_one = vec![false; place as usize + 1];
+        is_one[place as usize] = true;
+        // Parents come before children.
+        for at in (0..=place).rev() {
+            if is_one[at as usize] {
+                for parent in self.parents_of(at) {
+                    is_one[parent as usize] = true;
+                }
+            }
+        }
+        let ids = self.ids.iter().zip(is_one);
+        ids.filter(|(_, is_one)| *is_one).map(|(id, _)| *id).collect()
     }
 
     /// How many there are.

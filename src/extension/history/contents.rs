@@ -27,7 +27,7 @@ struct Frame {
 
 /// Which of a content's two frames.
 #[derive(Clone, Copy)]
-enum Part {
+pub enum Part {
     Text,
     Facts,
 }
@@ -119,6 +119,11 @@ pub fn texts(ids: &[i32]) -> Result<HashMap<i32, Text>, Error> {
     Ok(texts)
 }
 
+/// What frames hold, by content.
+pub fn bodies(ids: &[i32], part: Part) -> Result<HashMap<i32, Rc<Vec<u8>>>, Error> {
+    unpack(&frames(ids, part)?, ids)
+}
+
 /// One content's text.
 pub fn text(id: i32) -> Result<Text, Error> {
     texts(&[id])?.remove(&id).ok_or_else(|| damaged(id, "it is missing"))
@@ -126,7 +131,7 @@ pub fn text(id: i32) -> Result<Text, Error> {
 
 /// Definitions by content.
 pub fn facts(ids: &[i32]) -> Result<HashMap<i32, FileFacts>, Error> {
-    let bodies = unpack(&frames(ids, Part::Facts)?, ids)?;
+    let bodies = bodies(ids, Part::Facts)?;
     let mut found = HashMap::with_capacity(ids.len());
     for id in ids {
         if let Some(bytes) = bodies.get(id)

@@ -15,6 +15,7 @@ use onyx_protocol::ingest::Notice;
 use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
 
+use super::commits::Commits;
 use super::record::Recorder;
 use super::snapshot::Snapshot;
 use super::{at, branches, contents, head, rows};
@@ -49,6 +50,8 @@ struct Open {
     /// The repository's last commit: where it has another one, a transaction was rolled back, or somebody
     /// else recorded something.
     last: i32,
+    /// Where it has another one, commits were forgotten.
+    epoch: i64,
     recorder: Recorder,
     plan: HistoryPlan,
     done: u64,
@@ -161,6 +164,7 @@ fn goes_on(open: &Open, asked: &Asked, repo: i64) -> bool {
     open.asked == *asked
         && open.repo == repo
         && client::is_open()
+        && Commits::of(repo).is_ok_and(|commits| commits.epoch() == open.epoch)
         && open.connection == client::opened()
         && last() == Some(open.last)
 }
@@ -169,10 +173,16 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
     let known = rows::known_commits(repo)?;
     let query = "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1";
     let last = at::one::<i32>(query, &[repo.into()])?;
+    // What was forgotten stays so.
+    let boundary = at::one::<f64>(
+        "SELECT pg_catalog.date_part('epoch', forgotten_before) FROM onyx.repos WHERE id = $1",
+        &[repo.into()],
+    )?;
+    let boundary = boundary.map(|seconds| seconds.ceil() as i64);
     let request = HistoryRequest {
         path: asked.path.clone(),
         branches: asked.branches.clone(),
-        since: asked.since,
+        since: asked.since.max(boundary),
         until: asked.until,
         first_parent: asked.first_parent,
         known: known.keys().cloned().collect(),
@@ -194,6 +204,7 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
         repo,
         connection: client::opened(),
         last: last.unwrap_or_default(),
+        epoch: Commits::of(repo)?.epoch(),
         recorder: Recorder::new(repo, known),
         plan,
         done: 0,

@@ -12,15 +12,19 @@
 //! | `git`, `record`, `rows`, `intern` | a git repository's history to rows |
 //! | `branches` | branches and tags |
 //! | `change`, `merged_nodes` | commits that git knows nothing of |
+//! | `forget`, `fold` | commits that go, and what of them those that stay take over |
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
 //! | `version` | one node at a commit |
+//! | `views` | what views of history are made of |
 
 mod at;
 mod branches;
 pub mod change;
 mod commits;
 mod contents;
+mod fold;
+mod forget;
 mod git;
 pub mod head;
 mod intern;
@@ -31,5 +35,6 @@ mod rows;
 mod snapshot;
 mod state;
 mod version;
+mod views;
 
 pub use state::places as directories;

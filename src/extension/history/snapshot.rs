@@ -16,8 +16,11 @@ const MAX_SINGLE: usize = 16;
 /// Snapshots kept in a session.
 const KEPT: usize = 8;
 
+/// A commit and its repository's epoch.
+type Key = (i32, i64);
+
 thread_local! {
-    static SNAPSHOTS: RefCell<Vec<((i64, i32), Rc<Snapshot>)>> = const { RefCell::new(Vec::new()) };
+    static SNAPSHOTS: RefCell<Vec<(Key, Rc<Snapshot>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The files of a commit: for each path the commit that last changed it.
@@ -64,8 +67,9 @@ impl FileAt {
 impl Snapshot {
     /// The files at a commit of a repository.
     pub fn at(repo: i64, commit: i32) -> Result<Rc<Self>, Error> {
+        let wanted = (commit, Commits::of(repo)?.epoch());
         let kept = SNAPSHOTS.with_borrow_mut(|kept| {
-            let place = kept.iter().position(|(key, _)| *key == (repo, commit))?;
+            let place = kept.iter().position(|(key, _)| *key == wanted)?;
             let entry = kept.remove(place);
             let snapshot = entry.1.clone();
             kept.push(entry);
@@ -79,7 +83,7 @@ impl Snapshot {
             if kept.len() >= KEPT {
                 kept.remove(0);
             }
-            kept.push(((repo, commit), snapshot.clone()));
+            kept.push((wanted, snapshot.clone()));
         });
         Ok(snapshot)
     }
