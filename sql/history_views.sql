@@ -13,7 +13,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'forget_history_wrapper' LANGUAGE c VOLATILE STRICT COST 100000 ROWS 1
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION onyx.forget_history(text, timestamptz) IS
-    'Forgets a repository''s commits from before a time but those that branches and tags name; the others keep their state, and what no version has any more is deleted. onyx.ingest_git does not bring them back. Returns how much less there is, contents and bytes of contents too';
+    'Forgets a repository''s commits from before a time, but those that branches and tags name and those where lines that stay part. The others keep their state, and what no version has any more is deleted. onyx.ingest_git does not bring them back. Returns how much less there is, contents and bytes of contents too';
 
 CREATE FUNCTION onyx.forget(repo text, before timestamptz) RETURNS bigint
 LANGUAGE sql VOLATILE STRICT COST 100000

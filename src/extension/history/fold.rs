@@ -41,7 +41,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(commits: &Commits, forgotten: HashSet<i32>) -> Self {
+    /// Forgets these, but those where the lines of others part: with them, one line alone has to begin with
+    /// its whole state, and lines that have commits in common keep one.
+    pub fn new(commits: &Commits, mut forgotten: HashSet<i32>) -> Self {
+        let mut lines: HashMap<i32, u32> = HashMap::new();
+        for commit in commits.ids().iter().rev() {
+            // Children come after their parents, so all that lead here have been counted.
+            match lines.get(commit) {
+                None if forgotten.contains(commit) => continue,
+                Some(2..) => _ = forgotten.remove(commit),
+                _ => {}
+            }
+            if let Some(parent) = commits.first_parent(*commit) {
+                *lines.entry(parent).or_default() += 1;
+            }
+        }
         let mut folds = Vec::new();
         for &commit in commits.ids().iter().filter(|commit| !forgotten.contains(commit)) {
             let mut line = vec![commit];

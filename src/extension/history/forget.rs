@@ -1,6 +1,6 @@
 //! `onyx.forget_history`: commits before a time go; what remains answers as before.
 //!
-//! Heads of branches and tags stay, whatever their time. A commit whose first parent goes gets the nearest
+//! Heads of branches and tags stay, whatever their time, and so do commits where lines that stay part. A commit whose first parent goes gets the nearest
 //! one on that line that stays as its parent, and rows that say the difference from it (`fold`); one without
 //! any begins with its whole state. Everything is computed from the rows as they were, then written. The
 //! repository's epoch tells other sessions, and its boundary tells `onyx.ingest_git`, what happened.
@@ -93,7 +93,8 @@ fn forget(name: &str, before: pgrx::datum::TimestampWithTimeZone) -> Result<Forg
     if forgotten.is_empty() {
         return Ok(done);
     }
-    let plan = Plan::new(&commits, forgotten.iter().copied().collect());
+    let plan = Plan::new(&commits, forgotten.into_iter().collect());
+    let forgotten: Vec<i32> = plan.forgotten.iter().copied().collect();
     let mut folder = Folder::new(repo, &commits)?;
     let mut made = Rows::default();
     for fold in &plan.folds {
