@@ -18,7 +18,7 @@ CREATE TABLE onyx.commits (
 );
 COMMENT ON TABLE onyx.commits IS 'Commits: of git, and those that ingestion and merges make';
 COMMENT ON COLUMN onyx.commits.id IS 'In the order they were recorded: a commit''s parents have smaller ones';
-COMMENT ON COLUMN onyx.commits.parent_id IS 'First parent; NULL when there is none or it was not ingested';
+COMMENT ON COLUMN onyx.commits.parent_id IS 'First parent, or the nearest before it that was not forgotten; NULL when there is none or it was not ingested';
 COMMENT ON COLUMN onyx.commits.depth IS 'First parents up to one that has none';
 COMMENT ON COLUMN onyx.commits.git_hash IS 'Object id in git; NULL for commits that git does not know';
 CREATE UNIQUE INDEX commits_git_hash ON onyx.commits (repo_id, git_hash) WHERE git_hash IS NOT NULL;
@@ -33,8 +33,8 @@ CREATE TABLE onyx.commit_parents (
 );
 COMMENT ON TABLE onyx.commit_parents IS 'Parents of commits';
 COMMENT ON COLUMN onyx.commit_parents.ordinal IS 'From 0, the first parent';
-COMMENT ON COLUMN onyx.commit_parents.parent_id IS 'NULL when the parent was not ingested: beyond a shallow clone''s border, or before the time asked for';
-COMMENT ON COLUMN onyx.commit_parents.git_hash IS 'Object id of a parent that was not ingested';
+COMMENT ON COLUMN onyx.commit_parents.parent_id IS 'NULL when the parent was not ingested: beyond a shallow clone''s border, or before the time asked for; or was forgotten with all on its line';
+COMMENT ON COLUMN onyx.commit_parents.git_hash IS 'Object id of a parent that was not ingested or was forgotten';
 CREATE INDEX commit_parents_parent_id ON onyx.commit_parents (parent_id);
 
 CREATE TABLE onyx.branches (

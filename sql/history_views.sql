@@ -70,7 +70,7 @@ CREATE VIEW onyx.stat_history AS
                             + coalesce(pg_column_size(o.text_hash), 0)), 0)::bigint AS row_bytes
         FROM onyx.contents o WHERE o.repo_id = r.id) o;
 COMMENT ON VIEW onyx.stat_history IS
-    'Size of every repository''s history. It reads all of its rows: a second or so for a million; give the repository to read only its own';
+    'Size of every repository''s history. It reads all of their rows, which takes some seconds for a million; one repository is read alone when it is asked for by name';
 COMMENT ON COLUMN onyx.stat_history.file_versions IS 'Changes of files: one a commit and path';
 COMMENT ON COLUMN onyx.stat_history.symbol_versions IS 'Changes of nodes that are recorded; see onyx.implied_versions for those that are not';
 COMMENT ON COLUMN onyx.stat_history.contents IS 'Distinct contents of files';

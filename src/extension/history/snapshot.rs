@@ -187,7 +187,10 @@ impl Snapshot {
                 "SELECT v.path_id, p.path, v.content_id, v.commit_id, c.language, v.module, v.nodes,
                         c.size, c.lines
                  FROM ROWS FROM (pg_catalog.unnest($1::int[]), pg_catalog.unnest($2::int[])) t (path_id, commit_id)
-                 JOIN onyx.file_versions v ON v.commit_id = t.commit_id AND v.path_id = t.path_id
+                 -- A row each, which the planner does not know of two columns: it would take them for one or two.
+                 CROSS JOIN LATERAL (
+                     SELECT * FROM onyx.file_versions f
+                     WHERE f.commit_id = t.commit_id AND f.path_id = t.path_id OFFSET 0) v
                  JOIN onyx.paths p ON p.id = v.path_id
                  JOIN onyx.contents c ON c.id = v.content_id
                  ORDER BY p.path COLLATE \"C\"",
