@@ -2,6 +2,8 @@
 //! of docs/history_views.md.
 
 use std::collections::HashMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use onyx_pg_test::git::{self, Random};
@@ -586,4 +588,66 @@ fn a_history_without_git_is_forgotten_too() {
     );
     assert_eq!(client.error("SELECT onyx.forget_history('shop', now())").code().code(), "42501");
     client.run("RESET ROLE; DROP OWNED BY reader; DROP ROLE reader");
+}
+
+/// A history of so many commits of one file, a minute apart, made at once.
+fn long_history(texts: impl Iterator<Item = String>) -> GitRepo {
+    let repo = GitRepo::new();
+    let mut stream = String::new();
+    for (number, text) in texts.enumerate() {
+        let time = 1_600_000_000 + 60 * number;
+        stream += &format!(
+            "commit refs/heads/main\nmark :{}\ncommitter Ada <ada@example.org> {time} +0000\ndata 1\nx\n",
+            number + 1
+        );
+        if number > 0 {
+            stream += &format!("from :{number}\n");
+        }
+        stream += &format!("M 644 inline a.py\ndata {}\n{text}\n", text.len());
+    }
+    let import = Command::new("git")
+        .args(["-c", "safe.directory=*", "fast-import", "--quiet"])
+        .current_dir(repo.root())
+        .stdin(Stdio::piped())
+        .spawn();
+    let mut import = import.expect("the git program");
+    let mut input = import.stdin.take().expect("its input");
+    input.write_all(stream.as_bytes()).expect("commits");
+    drop(input);
+    assert!(import.wait().expect("its end").success());
+    repo
+}
+
+#[test]
+fn forgetting_between_the_steps_of_an_ingest_loses_nothing_of_it() {
+    let mut client = cluster().database("forget_steps");
+    // What the last commits have again is forgotten in between.
+    let name = |number: usize| if (300..1195).contains(&number) { "beta" } else { "alpha" };
+    let text = |number: usize| {
+        let round = if number < 1195 { number } else { number - 1195 };
+        format!("def {}(x):\n    return x + {round}\n", name(number))
+    };
+    let repo = long_history((0..1200).map(text));
+    let step = format!(
+        "SELECT more FROM onyx.ingest_git_step('steps', '{}', NULL, NULL, NULL, false)",
+        repo.root()
+    );
+    assert_eq!(client.text(&step), "t");
+    let taken: i64 = client.one("SELECT count(*) FROM onyx.commits");
+    assert!((500..1190).contains(&taken), "{taken} in the first step");
+    assert_eq!(
+        client.text(
+            "SELECT commits FROM onyx.forget_history('steps', to_timestamp(1600000000 + 60 * 400))"
+        ),
+        "400"
+    );
+    while client.text(&step) == "t" {}
+    assert_eq!(client.one::<i64>("SELECT count(*) FROM onyx.commits"), 800);
+    assert_eq!(client.one::<i64>("SELECT count(*) FROM onyx.commits WHERE parent_id IS NULL"), 1);
+    assert_whole(&mut client, "steps", "after the last step");
+    assert_eq!(client.text("SELECT name FROM onyx.nodes WHERE kind = 'function'"), "alpha");
+    assert_eq!(
+        client.text("SELECT onyx.content_at(id) FROM onyx.nodes WHERE kind = 'file'"),
+        text(1199)
+    );
 }
