@@ -18,7 +18,7 @@ CREATE TABLE onyx.commits (
 );
 COMMENT ON TABLE onyx.commits IS 'Commits: of git, and those that ingestion and merges make';
 COMMENT ON COLUMN onyx.commits.id IS 'In the order they were recorded: a commit''s parents have smaller ones';
-COMMENT ON COLUMN onyx.commits.parent_id IS 'First parent; NULL when there is none or it was not ingested';
+COMMENT ON COLUMN onyx.commits.parent_id IS 'First parent, or the nearest before it that was not forgotten; NULL when there is none or it was not ingested';
 COMMENT ON COLUMN onyx.commits.depth IS 'First parents up to one that has none';
 COMMENT ON COLUMN onyx.commits.git_hash IS 'Object id in git; NULL for commits that git does not know';
 CREATE UNIQUE INDEX commits_git_hash ON onyx.commits (repo_id, git_hash) WHERE git_hash IS NOT NULL;
@@ -33,8 +33,8 @@ CREATE TABLE onyx.commit_parents (
 );
 COMMENT ON TABLE onyx.commit_parents IS 'Parents of commits';
 COMMENT ON COLUMN onyx.commit_parents.ordinal IS 'From 0, the first parent';
-COMMENT ON COLUMN onyx.commit_parents.parent_id IS 'NULL when the parent was not ingested: beyond a shallow clone''s border, or before the time asked for';
-COMMENT ON COLUMN onyx.commit_parents.git_hash IS 'Object id of a parent that was not ingested';
+COMMENT ON COLUMN onyx.commit_parents.parent_id IS 'NULL when the parent was not ingested: beyond a shallow clone''s border, or before the time asked for; or was forgotten with all on its line';
+COMMENT ON COLUMN onyx.commit_parents.git_hash IS 'Object id of a parent that was not ingested or was forgotten';
 CREATE INDEX commit_parents_parent_id ON onyx.commit_parents (parent_id);
 
 CREATE TABLE onyx.branches (
@@ -206,6 +206,25 @@ CREATE INDEX merge_conflicts_branch ON onyx.merge_conflicts (repo_id, branch);
 CREATE INDEX merge_conflicts_our_commit_id ON onyx.merge_conflicts (our_commit_id);
 CREATE INDEX merge_conflicts_their_commit_id ON onyx.merge_conflicts (their_commit_id);
 
+CREATE FUNCTION onyx.decode_nodes(nodes bytea) RETURNS bigint[]
+AS 'MODULE_PATHNAME', 'decode_nodes_wrapper' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION onyx.decode_nodes(bytea) IS 'Ids of file_versions.nodes: the file''s node, then its definitions'' by number';
+
+-- A repository's first commit, unless it is git's, says of nodes only that their files came: the row of a node
+-- is made when it changes for the first time.
+CREATE VIEW onyx.implied_versions WITH (security_invoker) AS
+    SELECT n.id AS node_id, c.repo_id, c.id AS commit_id, n.kind, n.name, n.qualified_name, p.path, n.ordinal,
+           CASE WHEN n.kind = 'file' THEN f.lines ELSE n.end_line - n.start_line + 1 END AS lines
+    FROM onyx.nodes n
+    JOIN onyx.files f ON f.id = n.file_id
+    JOIN onyx.paths p ON p.repo_id = f.repo_id AND p.path = f.path
+    JOIN onyx.file_versions v ON v.path_id = p.id AND v.change = 'added'
+    JOIN onyx.commits c ON c.id = v.commit_id AND c.parent_id IS NULL AND c.git_hash IS NULL
+    WHERE n.origin = 'source' AND n.id = ANY (onyx.decode_nodes(v.nodes))
+      AND NOT EXISTS (SELECT FROM onyx.symbol_versions s WHERE s.node_id = n.id);
+COMMENT ON VIEW onyx.implied_versions IS
+    'Nodes that came with a repository''s first commit and never changed: symbol_versions has no rows of them';
+
 CREATE VIEW onyx.versions WITH (security_invoker) AS
     SELECT v.node_id, c.repo_id, v.commit_id, v.change, m.kind, m.name, m.qualified_name, p.path, v.ordinal,
            v.lines, v.lines_added, v.lines_removed, v.body_changed, v.similarity,
@@ -213,7 +232,13 @@ CREATE VIEW onyx.versions WITH (security_invoker) AS
     FROM onyx.symbol_versions v
     JOIN onyx.commits c ON c.id = v.commit_id
     JOIN onyx.symbol_names m ON m.id = v.name_id
-    JOIN onyx.paths p ON p.id = v.path_id;
+    JOIN onyx.paths p ON p.id = v.path_id
+    UNION ALL
+    SELECT v.node_id, v.repo_id, v.commit_id, 'created', v.kind, v.name, v.qualified_name, v.path, v.ordinal,
+           v.lines, v.lines, 0, false, NULL,
+           c.author_name, c.author_email, c.authored_at, c.committed_at
+    FROM onyx.implied_versions v
+    JOIN onyx.commits c ON c.id = v.commit_id;
 COMMENT ON VIEW onyx.versions IS 'Versions of every node: what each commit did to it, compared with the commit''s first parent';
 
 SELECT pg_catalog.pg_extension_config_dump('onyx.commits', '');

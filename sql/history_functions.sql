@@ -104,20 +104,31 @@ RETURNS TABLE (
     commit_id integer, git_hash text, change text, kind text, name text, qualified_name text, path text,
     lines integer, lines_added integer, lines_removed integer, body_changed boolean, similarity real,
     author_name text, author_email text, authored_at timestamptz, committed_at timestamptz, message text)
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 10 COST 1000
-BEGIN ATOMIC
-    SELECT v.commit_id, pg_catalog.encode(c.git_hash, 'hex'), v.change, m.kind, m.name, m.qualified_name, p.path,
-           v.lines, v.lines_added, v.lines_removed, v.body_changed, v.similarity, c.author_name, c.author_email,
-           c.authored_at, c.committed_at, c.message
-    FROM onyx.symbol_versions v
-    JOIN onyx.commits c ON c.id = v.commit_id
-    JOIN onyx.symbol_names m ON m.id = v.name_id
-    JOIN onyx.paths p ON p.id = v.path_id
-    WHERE v.node_id = node
-      AND (at IS NULL
-           OR onyx.is_ancestor(v.commit_id, onyx.commit_at((SELECT r.name FROM onyx.repos r WHERE r.id = c.repo_id), at)))
-    ORDER BY v.commit_id;
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 COST 1000
+-- To plan it takes several times as long as to run it.
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    goal integer;
+BEGIN
+    IF at IS NOT NULL THEN
+        goal := (
+            SELECT onyx.commit_at(r.name, at) FROM onyx.repos r
+            WHERE r.id = coalesce(
+                (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = node),
+                (SELECT c.repo_id FROM onyx.symbol_versions v JOIN onyx.commits c ON c.id = v.commit_id
+                 WHERE v.node_id = node LIMIT 1)));
+    END IF;
+    RETURN QUERY
+        SELECT v.commit_id, encode(c.git_hash, 'hex'), v.change, v.kind, v.name, v.qualified_name, v.path, v.lines,
+               v.lines_added, v.lines_removed, v.body_changed, v.similarity, c.author_name, c.author_email,
+               c.authored_at, c.committed_at, c.message
+        FROM onyx.versions v
+        JOIN onyx.commits c ON c.id = v.commit_id
+        WHERE v.node_id = node AND (goal IS NULL OR onyx.is_ancestor(v.commit_id, goal))
+        ORDER BY v.commit_id;
+END
+$$;
 COMMENT ON FUNCTION onyx.history(bigint, text) IS
     'Versions of a node in the order they were recorded, on all branches or, given at, on the way to that commit';
 

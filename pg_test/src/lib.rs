@@ -7,6 +7,7 @@
 //! | [`sql`] | short forms of queries, for tests |
 //! | [`git`] | git repositories with made and random histories |
 //! | [`graph`] | random graphs, and ways to ask for traversals of them |
+//! | [`page`] | the examples of a page of documentation |
 //! | [`nearest`] | an index's answers against exact ones |
 //! | [`tree`] | directories of source the server can read |
 //! | [`workload`] | long work, to be interrupted |
@@ -26,6 +27,7 @@ pub mod git;
 pub mod graph;
 pub mod install;
 pub mod nearest;
+pub mod page;
 pub mod process;
 pub mod sql;
 pub mod tree;

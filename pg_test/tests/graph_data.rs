@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use onyx_pg_test::page::examples;
 use onyx_pg_test::{Cluster, Config, Sql, Tree};
 use postgres::Client;
 
@@ -43,25 +44,11 @@ fn every_example_of_the_documentation_gives_what_it_says() {
     let (mut client, _tree) = shop("examples");
     assert!(client.one::<bool>("SELECT onyx.wait_for_embeddings('50 s')"));
     let page = include_str!("../../docs/graph.md");
-    let mut count = 0;
-    let mut rest = page;
-    while let Some(at) = rest.find("```sql\n") {
-        let from = &rest[at + 7..];
-        let (statement, after) = from.split_once("```\n").expect("the example's end");
-        let answer: Vec<&str> = after
-            .trim_start_matches('\n')
-            .lines()
-            .take_while(|l| l.starts_with("    "))
-            .map(|l| &l[4..])
-            .collect();
-        assert_eq!(
-            client.text(statement.trim_end().trim_end_matches(';')),
-            answer.join("\n"),
-            "{statement}"
-        );
-        count += 1;
-        rest = after;
+    let examples = examples(page);
+    for (statement, answer) in &examples {
+        assert_eq!(client.text(statement), *answer, "{statement}");
     }
+    let count = examples.len();
     assert!(count >= 25, "{count} examples");
     // Every public function of the graph has one.
     let functions = client.column::<String>(

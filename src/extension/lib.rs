@@ -80,7 +80,12 @@ extension_sql_file!(
     name = "history_search",
     requires = ["history_functions"]
 );
-extension_sql_file!("../../sql/views.sql", name = "views", requires = ["history_search"]);
+extension_sql_file!(
+    "../../sql/history_views.sql",
+    name = "history_views",
+    requires = ["history_search"]
+);
+extension_sql_file!("../../sql/views.sql", name = "views", requires = ["history_views"]);
 extension_sql_file!("../../sql/grants.sql", name = "grants", finalize);
 
 /// Version of the extension; the engine must have the same.

@@ -1,11 +1,12 @@
 //! A repository's commits in a session's memory: who descends from whom, without a query a step.
 //!
-//! Commits never change and their ids are never used again, so what was read once stays true; a call
-//! reads only those that came since. A commit of a transaction that was rolled back may stay here: no row
-//! names it.
+//! Commits change only when some are forgotten, which gives their repository another epoch, and their ids
+//! are never used again. So what was read once stays true within an epoch; a call reads only those that
+//! came since. A commit of a transaction that was rolled back may stay here: no row names it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use pgrx::prelude::*;
@@ -25,6 +26,7 @@ thread_local! {
 /// The commits of a repository.
 #[derive(Default, Clone)]
 pub struct Commits {
+    epoch: i64,
     /// In ascending order; the others go with it.
     ids: Vec<i32>,
     parents: Vec<u32>,
@@ -41,16 +43,26 @@ impl Commits {
     pub fn of(repo: i64) -> Result<Rc<Self>, Error> {
         let kept = KEPT.with_borrow(|kept| kept.get(&repo).cloned());
         let last = kept.as_ref().and_then(|commits| commits.ids.last().copied()).unwrap_or(0);
-        let newest: Option<i32> = query::one(
-            c"SELECT id FROM onyx.commits WHERE repo_id = $1 AND id > $2 LIMIT 1",
+        let (mut newest, mut epoch) = (None, None);
+        query::latest(
+            c"SELECT (SELECT c.id FROM onyx.commits c WHERE c.repo_id = $1 AND c.id > $2 LIMIT 1),
+                     (SELECT r.history_epoch FROM onyx.repos r WHERE r.id = $1)",
             &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, last.into_datum())],
+            &mut |row| {
+                (newest, epoch) = (row.get::<i32>(1), row.get::<i64>(2));
+                ControlFlow::Break(())
+            },
         )?;
+        let epoch = epoch.unwrap_or_default();
+        let kept = kept.filter(|kept| kept.epoch == epoch);
         if let Some(kept) = &kept
             && newest.is_none()
         {
             return Ok(kept.clone());
         }
+        let last = if kept.is_some() { last } else { 0 };
         let mut commits = kept.as_deref().cloned().unwrap_or_default();
+        commits.epoch = epoch;
         commits.read(repo, last)?;
         let commits = Rc::new(commits);
         KEPT.with_borrow_mut(|kept| {
@@ -118,6 +130,33 @@ impl Commits {
         self.ids.binary_search(&id).ok().map(|place| place as u32)
     }
 
+    /// What changes when commits are forgotten.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// All of them, in ascending order.
+    pub fn ids(&self) -> &[i32] {
+        &self.ids
+    }
+
+    /// Those a commit descends from along all parents, and itself, in ascending order.
+    pub fn ancestors(&self, id: i32) -> Vec<i32> {
+        let Some(place) = self.place(id) else { return Vec::new() };
+        let mut is_one = vec![false; place as usize + 1];
+        is_one[place as usize] = true;
+        // Parents come before children.
+        for at in (0..=place).rev() {
+            if is_one[at as usize] {
+                for parent in self.parents_of(at) {
+                    is_one[parent as usize] = true;
+                }
+            }
+        }
+        let ids = self.ids.iter().zip(is_one);
+        ids.filter(|(_, is_one)| *is_one).map(|(id, _)| *id).collect()
+    }
+
     /// Steps to a commit without a first parent.
     pub fn depth(&self, id: i32) -> Option<u32> {
         self.place(id).map(|place| self.depths[place as usize])
@@ -130,6 +169,12 @@ impl Commits {
         let first = (first != NONE).then_some(first);
         let merged = self.merged.get(&place).into_iter().flatten().copied();
         first.into_iter().chain(merged).map(|place| self.ids[place as usize]).collect()
+    }
+
+    /// The first parent.
+    pub fn first_parent(&self, id: i32) -> Option<i32> {
+        let parent = self.parents[self.place(id)? as usize];
+        self.ids.get(parent as usize).copied()
     }
 
     /// Whether `ancestor` is met, itself included, when first parents are followed from `commit`.

@@ -30,7 +30,7 @@ struct Frame {
 
 /// Which of a content's two frames.
 #[derive(Clone, Copy)]
-enum Part {
+pub enum Part {
     Text,
     Facts,
 }
@@ -122,6 +122,11 @@ pub fn texts(ids: &[i32]) -> Result<HashMap<i32, Text>, Error> {
         texts.insert(*id, Text { text, hash: frame.hash });
     }
     Ok(texts)
+}
+
+/// What frames hold, by content.
+pub fn bodies(ids: &[i32], part: Part) -> Result<HashMap<i32, Rc<Vec<u8>>>, Error> {
+    unpack(&frames(ids, part)?, ids)
 }
 
 /// One content's text.

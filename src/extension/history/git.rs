@@ -15,6 +15,7 @@ use onyx_protocol::ingest::Notice;
 use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
 
+use super::commits::Commits;
 use super::record::Recorder;
 use super::snapshot::Snapshot;
 use super::{at, branches, contents, head, rows};
@@ -47,6 +48,8 @@ struct Open {
     /// The repository's last commit: where it has another one, a transaction was rolled back, or somebody
     /// else recorded something.
     last: i32,
+    /// Where it has another one, commits were forgotten.
+    epoch: i64,
     recorder: Recorder,
     plan: HistoryPlan,
     done: u64,
@@ -162,6 +165,7 @@ fn goes_on(open: &Open, asked: &Asked, repo: i64) -> bool {
     open.asked == *asked
         && open.repo == repo
         && client::is_open()
+        && Commits::of(repo).is_ok_and(|commits| commits.epoch() == open.epoch)
         && open.connection == client::opened()
         && last_commit(repo).ok() == Some(open.last)
 }
@@ -178,10 +182,16 @@ fn last_commit(repo: i64) -> Result<i32, Error> {
 fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
     let known = rows::known_commits(repo)?;
     let last = last_commit(repo)?;
+    // What was forgotten stays so.
+    let boundary = query::one::<f64>(
+        c"SELECT pg_catalog.date_part('epoch', forgotten_before) FROM onyx.repos WHERE id = $1",
+        &[(pg_sys::INT8OID, repo.into_datum())],
+    )?;
+    let boundary = boundary.map(|seconds| seconds.ceil() as i64);
     let request = HistoryRequest {
         path: asked.path.clone(),
         branches: asked.branches.clone(),
-        since: asked.since,
+        since: asked.since.max(boundary),
         until: asked.until,
         first_parent: asked.first_parent,
         known: known.keys().cloned().collect(),
@@ -203,6 +213,7 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
         repo,
         connection: client::opened(),
         last,
+        epoch: Commits::of(repo)?.epoch(),
         recorder: Recorder::new(repo, known),
         plan,
         done: 0,

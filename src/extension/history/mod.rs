@@ -12,6 +12,7 @@
 //! | `git`, `record`, `rows`, `intern` | a git repository's history to rows |
 //! | `branches` | branches and tags |
 //! | `change`, `merged_nodes` | commits that git knows nothing of |
+//! | `forget`, `fold` | commits that go, and what of them those that stay take over |
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
 //! | `edges` | its edges |
@@ -22,6 +23,7 @@
 //! | `diff`, `blame` | what differs between two commits; which commit a line is from |
 //! | `apply`, `patch` | files that are made here, to commits |
 //! | `merge`, `conflicts` | merges of branches |
+//! | `views` | what views of history are made of |
 
 mod apply;
 mod at;
@@ -33,6 +35,8 @@ mod conflicts;
 mod contents;
 mod diff;
 mod edges;
+mod fold;
+mod forget;
 mod git;
 pub mod head;
 mod intern;
@@ -48,5 +52,6 @@ mod snapshot;
 mod state;
 mod symbols;
 mod version;
+mod views;
 
 pub use state::places as directories;

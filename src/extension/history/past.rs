@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use pgrx::prelude::*;
 
+use super::commits::Commits;
 use super::edges::{self, Wanted};
 use super::{at, state};
 use crate::error::Error;
@@ -51,8 +52,10 @@ pub fn graph(starts: &[i64], at: &str, filter: Filter) -> Result<Option<Graph>, 
     let Some(repo) = repo_of(starts)? else { return Ok(None) };
     let commit = at::commit(repo, Some(at))?;
     let keep = may_keep(&TABLES);
+    // What a commit shows changes when others before it are forgotten.
+    let wanted = (Commits::of(repo)?.epoch(), commit);
     let kept = PASTS.with_borrow_mut(|pasts| {
-        let place = pasts.iter().position(|(key, _)| *key == (repo, commit))?;
+        let place = pasts.iter().position(|(key, _)| *key == wanted)?;
         let entry = pasts.remove(place);
         let past = entry.1.clone();
         pasts.push(entry);
@@ -68,7 +71,7 @@ pub fn graph(starts: &[i64], at: &str, filter: Filter) -> Result<Option<Graph>, 
                     if pasts.len() >= KEPT {
                         pasts.remove(0);
                     }
-                    pasts.push(((repo, commit), past.clone()));
+                    pasts.push((wanted, past.clone()));
                 });
             }
             past

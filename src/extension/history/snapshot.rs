@@ -18,8 +18,11 @@ const MAX_SINGLE: usize = 16;
 /// Snapshots kept in a session.
 const KEPT: usize = 8;
 
+/// A commit and its repository's epoch.
+type Key = (i32, i64);
+
 thread_local! {
-    static SNAPSHOTS: RefCell<Vec<((i64, i32), Rc<Snapshot>)>> = const { RefCell::new(Vec::new()) };
+    static SNAPSHOTS: RefCell<Vec<(Key, Rc<Snapshot>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The files of a commit: for each path the commit that last changed it.
@@ -66,8 +69,9 @@ impl FileAt {
 impl Snapshot {
     /// The files at a commit of a repository.
     pub fn at(repo: i64, commit: i32) -> Result<Rc<Self>, Error> {
+        let wanted = (commit, Commits::of(repo)?.epoch());
         let kept = SNAPSHOTS.with_borrow_mut(|kept| {
-            let place = kept.iter().position(|(key, _)| *key == (repo, commit))?;
+            let place = kept.iter().position(|(key, _)| *key == wanted)?;
             let entry = kept.remove(place);
             let snapshot = entry.1.clone();
             kept.push(entry);
@@ -81,7 +85,7 @@ impl Snapshot {
             if kept.len() >= KEPT {
                 kept.remove(0);
             }
-            kept.push(((repo, commit), snapshot.clone()));
+            kept.push((wanted, snapshot.clone()));
         });
         Ok(snapshot)
     }
@@ -90,10 +94,11 @@ impl Snapshot {
         let commits = Commits::of(repo)?;
         // From the nearest snapshot at hand on the way here, what came since.
         let nearest = SNAPSHOTS.with_borrow(|kept| {
-            let on_line =
-                kept.iter().filter(|((of, at), _)| *of == repo && commits.is_on_line(*at, commit));
-            let nearest = on_line.max_by_key(|((_, at), _)| commits.depth(*at))?;
-            Some((nearest.0.1, nearest.1.clone()))
+            let on_line = kept.iter().filter(|((at, epoch), _)| {
+                *epoch == commits.epoch() && commits.is_on_line(*at, commit)
+            });
+            let nearest = on_line.max_by_key(|((at, _), _)| commits.depth(*at))?;
+            Some((nearest.0.0, nearest.1.clone()))
         });
         // What is the last to have changed a path: its depth, the commit, and whether it is there.
         let mut last: HashMap<i32, (u32, i32, bool)> = HashMap::new();
@@ -202,7 +207,10 @@ impl Snapshot {
         query::latest(
             c"SELECT v.path_id, p.path, v.content_id, v.commit_id, c.language, v.module, v.nodes, c.size, c.lines
               FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) t (path_id, commit_id)
-              JOIN onyx.file_versions v ON v.commit_id = t.commit_id AND v.path_id = t.path_id
+              -- A row each, which the planner does not know of two columns: it would take them for one or two.
+              CROSS JOIN LATERAL (
+                  SELECT * FROM onyx.file_versions f
+                  WHERE f.commit_id = t.commit_id AND f.path_id = t.path_id OFFSET 0) v
               JOIN onyx.paths p ON p.id = v.path_id
               JOIN onyx.contents c ON c.id = v.content_id
               ORDER BY p.path COLLATE \"C\"",

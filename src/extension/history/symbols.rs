@@ -120,8 +120,10 @@ impl Symbols {
         if !past::may_keep(&TABLES) {
             return Ok(Rc::new(Self::read(repo, commit, newest)?));
         }
+        // What a commit shows changes when others before it are forgotten.
+        let wanted = (Commits::of(repo)?.epoch(), commit);
         let kept = SYMBOLS.with_borrow_mut(|all| {
-            let place = all.iter().position(|(key, _)| *key == (repo, commit))?;
+            let place = all.iter().position(|(key, _)| *key == wanted)?;
             let entry = all.remove(place);
             let symbols = entry.1.clone();
             if !symbols.unversioned.is_empty() && symbols.newest != newest {
@@ -140,7 +142,7 @@ impl Symbols {
                 if all.len() >= KEPT {
                     all.remove(0);
                 }
-                all.push(((repo, commit), symbols.clone()));
+                all.push((wanted, symbols.clone()));
             });
         }
         Ok(symbols)

@@ -99,8 +99,8 @@ pub fn remove_empty_directories(repo: i64) -> Result<(), Error> {
     }
 }
 
-/// Removes a repository, or a file or directory of it. Returns how many files it had.
-pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
+/// The id of a repository that is there, its row locked as `repo` does.
+pub fn lock(repo: &str) -> Result<i64, Error> {
     let id = Spi::connect_mut(|client| {
         let rows = client.update(
             "SELECT id FROM onyx.repos WHERE name = $1 FOR UPDATE",
@@ -112,12 +112,17 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
             None => Ok(None),
         }
     })?;
-    let Some(id) = id else {
-        return Err(Error::sql(
+    id.ok_or_else(|| {
+        Error::sql(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("repository \"{repo}\" does not exist"),
-        ));
-    };
+        )
+    })
+}
+
+/// Removes a repository, or a file or directory of it. Returns how many files it had.
+pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
+    let id = lock(repo)?;
     let Some(path) = path else {
         // Nodes first: their trigger remembers users' edges by the repository's name.
         Spi::run_with_args(
