@@ -121,9 +121,7 @@ fn pieces(contents: &[NewContent], sizes: &mut Sizes) -> Vec<Vec<u8>> {
 }
 
 fn whole(frame: &[u8], base: Option<&[u8]>) -> Vec<u8> {
-    let size =
-        zstd_safe::get_frame_content_size(frame).ok().flatten().expect("frames say their size");
-    onyx_content::decompress(frame, base, size as usize).expect("a frame that was just made")
+    onyx_content::decompress(frame, base).expect("a frame that was just made")
 }
 
 /// Each definition's text without what other definitions in it have, and the file's without all.

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use gix_hash::ObjectId;
-use onyx_protocol::{ErrorKind, WireError};
 use onyx_protocol::facts::{Definition, FileFacts, Language};
 use onyx_protocol::ingest::{ContentHash, Notice, SkipReason};
+use onyx_protocol::{ErrorKind, WireError};
 use rayon::prelude::*;
 
 use super::cache::Cache;
@@ -85,11 +85,7 @@ pub(super) struct Sources<'a> {
 pub(super) type Held = HashMap<Key, Blob>;
 
 impl<'a> Sources<'a> {
-    pub(super) fn new(
-        blobs: &'a dyn Blobs,
-        limits: Limits,
-        canceller: &'a Canceller<'a>,
-    ) -> Self {
+    pub(super) fn new(blobs: &'a dyn Blobs, limits: Limits, canceller: &'a Canceller<'a>) -> Self {
         let cache = Mutex::new(Cache::new(CACHE_BYTES, weight));
         Self { blobs, limits, canceller, cache }
     }
@@ -144,7 +140,8 @@ impl<'a> Sources<'a> {
         })?;
         // Asked before the result is believed: a cancelled parse reports nonsense.
         self.canceller.check()?;
-        parsed.ok_or_else(|| WireError::new(ErrorKind::Internal, format!("\"{path}\" was not read")))
+        parsed
+            .ok_or_else(|| WireError::new(ErrorKind::Internal, format!("\"{path}\" was not read")))
     }
 
     fn parse_bytes(&self, language: Language, path: &str, bytes: &[u8]) -> Blob {
