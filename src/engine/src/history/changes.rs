@@ -145,7 +145,7 @@ impl Changer<'_> {
         if !others.is_empty() {
             self.adopt(&works, state, others, &mut lineage, &mut adopted)?;
         }
-        lineage.across();
+        lineage.across(&|| self.sources.check())?;
         self.finish(&works, &lineage, &adopted, state, others, &mut changed);
         Ok(changed)
     }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use gix_hash::ObjectId;
 use onyx_protocol::facts::Language;
 
-use super::similarity::{Body, Postings, dice};
+use super::similarity::{Body, Postings, alike};
 
-/// How alike two files must be: git's own bar.
-const ALIKE: f32 = 0.5;
+/// How alike two files must be.
+const ALIKE: f32 = 0.55;
 /// When the name is the same, or the directory became that one for other files, too.
-const ALIKE_AND_NAMED: f32 = 0.35;
+const ALIKE_AND_NAMED: f32 = 0.42;
 /// Files of fewer words are renamed only if their name stays.
 const SMALL_WORDS: usize = 8;
 /// Most files of one name that one is compared with.
@@ -134,7 +134,7 @@ impl<'a> Finder<'a> {
                 let named = self.has_same_name(old, new);
                 let directories = (split(self.deleted[old].path).0, split(self.added[new].path).0);
                 let moved = self.directories.contains_key(&directories);
-                let similarity = dice(&bodies[&old], &body);
+                let similarity = alike(&bodies[&old], &body);
                 let small = bodies[&old].words.min(body.words) < SMALL_WORDS;
                 let enough = if named || moved { ALIKE_AND_NAMED } else { ALIKE };
                 if similarity >= enough && (named || !small) {

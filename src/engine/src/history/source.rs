@@ -90,6 +90,11 @@ impl<'a> Sources<'a> {
         Self { blobs, limits, canceller, cache }
     }
 
+    /// Whether they are still wanted.
+    pub(super) fn check(&self) -> Result<(), WireError> {
+        self.canceller.check()
+    }
+
     /// The parsed blobs of keys with a path they have; on all threads of the current pool.
     pub(super) fn hold(&self, keys: &HashMap<Key, String>) -> Result<Held, WireError> {
         let mut held = Held::with_capacity(keys.len());
