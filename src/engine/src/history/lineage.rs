@@ -132,11 +132,11 @@ impl<'a> Lineage<'a> {
         !self.closed[new.pair as usize][new.definition as usize]
     }
 
-    fn old(&self, place: Place) -> &'a Definition {
+    fn before(&self, place: Place) -> &'a Definition {
         &definitions(self.pairs[place.pair as usize].old)[place.definition as usize]
     }
 
-    fn new(&self, place: Place) -> &'a Definition {
+    fn after(&self, place: Place) -> &'a Definition {
         &definitions(self.pairs[place.pair as usize].new)[place.definition as usize]
     }
 
@@ -199,18 +199,18 @@ impl<'a> Lineage<'a> {
                 definition.kind == NodeKind::Constructor && definition.name == owner.name;
             (definition.kind, if is_owners { "" } else { definition.name.as_str() })
         };
-        let (owner_before, owner_now) = (self.old(old), self.new(new));
+        let (owner_before, owner_now) = (self.before(old), self.after(new));
         let mut waiting: HashMap<(NodeKind, &str), Vec<Place>> = HashMap::new();
         for member in inner(self.pairs[old.pair as usize].old, old).into_iter().rev() {
             if !self.is_used(member) {
-                waiting.entry(key(self.old(member), owner_before)).or_default().push(member);
+                waiting.entry(key(self.before(member), owner_before)).or_default().push(member);
             }
         }
         if waiting.is_empty() {
             return;
         }
         for member in inner(self.pairs[new.pair as usize].new, new) {
-            let key = key(self.new(member), owner_now);
+            let key = key(self.after(member), owner_now);
             if self.is_open(member)
                 && let Some(before) = waiting.get_mut(&key).and_then(Vec::pop)
             {
@@ -234,9 +234,9 @@ impl<'a> Lineage<'a> {
             for (number, origin) in origins.iter().enumerate() {
                 let Some(Origin { old: before, .. }) = *origin else { continue };
                 let now = Place { pair: pair as u32, definition: number as u32 };
-                let Some(a) = owners_before.of(before, self.old(before)) else { continue };
+                let Some(a) = owners_before.of(before, self.before(before)) else { continue };
                 *all.entry(a).or_default() += 1;
-                if let Some(b) = owners_now.of(now, self.new(now)) {
+                if let Some(b) = owners_now.of(now, self.after(now)) {
                     *votes.entry((a, b)).or_default() += 1;
                 }
             }
@@ -270,7 +270,7 @@ impl<'a> Lineage<'a> {
 
     /// How near the place of one is to that of the other.
     pub(super) fn nearness(&self, old: Place, new: Place) -> Nearness {
-        let (before, now) = (self.old(old), self.new(new));
+        let (before, now) = (self.before(old), self.after(new));
         let (a, b) = (owner_name(before), owner_name(now));
         let is_origin = |a: u32, b: u32| {
             let origin = self.origin(Place { definition: b, ..new }).map(|origin| origin.old);
@@ -534,5 +534,91 @@ mod tests {
             "struct S;\nimpl S {{ fn sum(&self, items: &[Item], limit: u32) -> u32 {body} }}\n"
         );
         assert_eq!(across(Language::Rust, &[(&free, &method)]), ["S::sum <- sum"]);
+    }
+
+    #[test]
+    fn a_name_that_only_one_has_needs_less() {
+        let python = |files: &[Texts<'_>]| across(Language::Python, files);
+        let typed = "(items: list[Item], limit: float) -> float:\n    found = [i for i in items if i.price > limit]\n    return round(sum(i.price * i.count for i in found), 2)\n";
+        let (old, new) = (format!("def total_above{SUM}"), format!("def total_above{typed}"));
+        assert_eq!(python(&[(&old, "X = 1\n"), ("", &new)]), ["total_above <- total_above"]);
+        let private = new.replace("total_above", "_total_above");
+        assert_eq!(python(&[(&old, "X = 1\n"), ("", &private)]), ["_total_above <- total_above"]);
+        // What many are called says less.
+        let others = "class A:\n    def total_above(self): return 1\nclass B:\n    def total_above(self): return 2\nclass C:\n    def total_above(self): return 3\n";
+        let many = format!("{others}X = 1\n");
+        assert!(python(&[(&old, "X = 1\n"), ("", &new), (others, &many)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_in_the_same_function_stays_the_same() {
+        let old = "def option(name):\n    def decorator(f):\n        def callback(ctx, value):\n            if not value:\n                ctx.abort()\n        return add(f, name, callback)\n    return decorator\n";
+        let new = "def option(name):\n    def callback(ctx: Context, value: bool) -> None:\n        if not value:\n            ctx.abort()\n    return add(name, callback)\n";
+        let found = across(Language::Python, &[(old, new)]);
+        assert_eq!(
+            found,
+            ["option.<locals>.callback <- option.<locals>.decorator.<locals>.callback"]
+        );
+    }
+
+    #[test]
+    fn a_type_is_known_by_its_methods() {
+        let body = "{\n\tvar all []string\n\tif d&1 == 1 {\n\t\tall = append(all, \"error\")\n\t}\n\treturn strings.Join(all, \", \")\n}\n";
+        let old = format!("package p\n\ntype Before int\n\nfunc (d Before) names() string {body}");
+        let new = format!("package p\n\ntype After int\n\nfunc (d After) names() string {body}");
+        let found = across(Language::Go, &[(&old, &new)]);
+        assert_eq!(found, ["After <- Before", "After.names <- Before.names"]);
+    }
+
+    #[test]
+    fn a_constructor_goes_with_its_class() {
+        let class = |name: &str| {
+            format!(
+                "class {name} {{\n  {name}() {{ super(); }}\n  int sum(int[] items) {{ int total = 0; for (int item : items) {{ total += item; }} return total; }}\n}}\n"
+            )
+        };
+        let found = across(Language::Java, &[(&class("Old"), &class("New"))]);
+        assert_eq!(found, ["New <- Old", "New.New <- Old.Old", "New.sum <- Old.sum"]);
+    }
+
+    #[test]
+    fn it_ends_when_it_is_not_wanted_any_more() {
+        let (old, new) = (format!("def f{SUM}"), format!("def g{SUM}"));
+        let facts = |text| parse(Language::Python, text, &Limits::default(), &|| false).unwrap().0;
+        let (before, now) = (facts(&old), facts(&new));
+        let side = |facts, text| Some(Side { language: Language::Python, facts, text });
+        let pairs = [Pair { old: side(&before, &old), new: side(&now, &new) }];
+        let gone = || Err(WireError::new(onyx_protocol::ErrorKind::Canceled, "canceled"));
+        assert!(Lineage::in_place(&pairs).across(&gone).is_err());
+    }
+
+    /// Everything of many files goes and comes, under a handful of names: no pair of all is looked at.
+    #[test]
+    fn a_large_commit_takes_no_more_than_its_size() {
+        let file = |number: usize, word: &str| -> String {
+            (0..20)
+                .map(|n| format!("class C{n}:\n    def run(self): return self.{word}({number}, {n}, self.a, self.b)\n"))
+                .collect()
+        };
+        let files: Vec<(String, String)> =
+            (0..200).map(|n| (file(n, "load"), file(n, "store"))).collect();
+        let facts =
+            |text: &str| parse(Language::Python, text, &Limits::default(), &|| false).unwrap().0;
+        let parsed: Vec<_> = files.iter().map(|(a, b)| (facts(a), facts(b))).collect();
+        let side = |facts, text| Some(Side { language: Language::Python, facts, text });
+        let mut pairs = Vec::new();
+        for ((old, new), (before, now)) in files.iter().zip(&parsed) {
+            pairs.push(Pair { old: side(before, old.as_str()), new: None });
+            pairs.push(Pair { old: None, new: side(now, new.as_str()) });
+        }
+        let asked = std::cell::Cell::new(0u64);
+        let mut lineage = Lineage::in_place(&pairs);
+        let count = || -> Result<(), WireError> {
+            asked.set(asked.get() + 1);
+            Ok(())
+        };
+        lineage.across(&count).unwrap();
+        // 4,000 classes and 4,000 methods; all pairs would be 32 million.
+        assert!(asked.get() < 2_000_000, "{}", asked.get());
     }
 }

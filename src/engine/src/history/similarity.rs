@@ -39,6 +39,11 @@ fn words(text: &str) -> impl Iterator<Item = &[u8]> {
     text.as_bytes().split(|&byte| !is_word(byte)).filter(|word| !word.is_empty())
 }
 
+/// Whether a text has fewer words.
+pub(super) fn has_fewer_words(text: &str, than: usize) -> bool {
+    words(text).take(than).count() < than
+}
+
 impl Body {
     /// Reads a body; `name` is the name it defines.
     pub(super) fn new(text: &str, name: &str) -> Self {

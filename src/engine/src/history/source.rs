@@ -62,15 +62,13 @@ fn weight(blob: &Blob) -> usize {
     }
 }
 
+/// What takes the bytes of a blob, or its size.
+pub(super) type Take<'t> = &'t mut dyn FnMut(Result<&[u8], u64>);
+
 /// Where blobs are.
 pub(super) trait Blobs: Sync {
     /// Hands on the bytes of a blob; its size alone when that is more than `max_bytes`.
-    fn read(
-        &self,
-        id: &ObjectId,
-        max_bytes: usize,
-        take: &mut dyn FnMut(Result<&[u8], u64>),
-    ) -> Result<(), WireError>;
+    fn read(&self, id: &ObjectId, max_bytes: usize, take: Take<'_>) -> Result<(), WireError>;
 }
 
 /// Blobs, parsed as they are asked for.
