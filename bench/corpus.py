@@ -54,6 +54,54 @@ RAFT = ("debian", "golang-github-hashicorp-raft-dev", "1.1.2-1",
 GO_GIT = ("debian", "golang-github-go-git-go-git-dev", "5.4.2-3",
           "a2d87579f6ee3ae85322c035d914722d411d17fcb5da68044809490913ea04a1", ["usr/share/gocode/src"])
 
+# Successive releases whose symbols `make eval-lineage` follows.
+LINEAGE = [
+    ("pypi", "click", "7.1.2", "dacca89f4bfadd5de3d7489b7c8a566eee0d3676333fbb50030263894c38c0dc", ["click"]),
+    ("pypi", "click", "8.0.4", "6a7a62563bbfabfda3a38f3023a1db4a35978c0abd76f6c9605ecd6554d6d9b1", ["click"]),
+    ("pypi", "flask", "2.2.5", "58107ed83443e86067e41eff4631b058178191a355886f8e479e347fa1285fdf", ["flask"]),
+    ("pypi", "flask", "2.3.3", "f69fcd559dc907ed196ab9df0e48471709175e696d6e698dd4dbe940f96ce66b", ["flask"]),
+    ("pypi", "flask", "3.0.0", "21128f47e4e3b9d597a3e8521a329bf56909b690fcc3fa3e477725aa81367638", ["flask"]),
+    ("pypi", "werkzeug", "2.1.2", "72a4b735692dd3135217911cbeaa1be5fa3f62bffb8745c5215420a03dc55255", ["werkzeug"]),
+    ("pypi", "werkzeug", "2.2.3", "56433961bc1f12533306c624f3be5e744389ac61d722175d543e1751285da612", ["werkzeug"]),
+    ("pypi", "jinja2", "2.11.3", "03e47ad063331dd6a3f04a43eddca8a966a26ba0c5b7207a9a9e4e08f1b29419", ["jinja2"]),
+    ("pypi", "jinja2", "3.0.3", "077ce6014f7b40d03b47d1f1ca4b0fc8328a692bd284016f806ed0eaca390ad8", ["jinja2"]),
+    ("npm", "commander", "7.2.0", "cbb0895e31309d01f270ba9e94a0bea386acab0165672f6a1539df8b3a6448f6",
+     ["package/index.js"]),
+    ("npm", "commander", "8.3.0", "1b38e65f9229a84060ca5d041a58e3bc1ea374da6d933f9060ca86a67949c10b",
+     ["package/index.js", "package/lib"]),
+    ("npm", "ws", "7.5.9", "9a4733be10e8b5b62a06d56314ea8b03f38b563642f822052ca711eb5f25de1b", ["package/lib"]),
+    ("npm", "ws", "8.0.0", "67b5c6db0de9fb662181e8b0a2dda2aac3d78a8e58fb00831ed829a650e57a9e", ["package/lib"]),
+    EXPRESS,
+    ("npm", "express", "5.0.1", "e4c11546338cd41d6797381d1e029b9f2051183534e3037031300f5d60815a8b",
+     ["package/lib", "package/index.js"]),
+    ("npm", "fastify", "3.29.5", "4071d619af4dc6db5a95c00e9c80b5753d03b0911bbe934a875c07e9eb793be0",
+     ["package/lib", "package/fastify.js"]),
+    ("npm", "fastify", "4.0.0", "6db14c7f847416cd2c4ea85f8490241e61898fc720e8ccc45f12bb9b97b23b46",
+     ["package/lib", "package/fastify.js"]),
+    ("npm", "chalk", "4.1.2", "e84c643aa53e87ace6c3d368b3cddda24a2d1434a06b6dfbdb628ad2107df90a", ["package/source"]),
+    ("npm", "chalk", "5.0.0", "adf72284973550f25f782e73034a26dd6026dd52c542555db82e2c25b249b269", ["package/source"]),
+    ("npm", "@tanstack/query-core", "4.36.1", "879a0472df708da0f8df38d8df3de02ca88ae89cf90bd61caba4b73adfe9ccb9",
+     ["package/src"]),
+    ("npm", "@tanstack/query-core", "5.0.0", "67415dc7b68113d69b498450bd643d122bd5d991999a213d2a0e68a43f41e225",
+     ["package/src"]),
+    ("npm", "immer", "9.0.21", "df5ec8ae41275aa58025cadde1d755035d3291e08dd2630ac7c82f7fe1b94acb", ["package/src"]),
+    ("npm", "immer", "10.0.2", "ede701c3eccf974c20d5633b740774d2cc795d4eee3f88255550fa423859b802", ["package/src"]),
+    ("npm", "@reduxjs/toolkit", "1.9.7", "05ed3ca201af1e5d746ed81579690696ab52390d2d590454a7dca293a3339c4d",
+     ["package/src"]),
+    ("npm", "@reduxjs/toolkit", "2.0.1", "abd1c6744eb8aaefcebec010eed3fb838fcf8a81a2610b1f672e1bcf53aabc88",
+     ["package/src"]),
+    ("crates", "grep-printer", "0.1.7", "e14551578f49da1f774b70da5bd1b8c20bbbead01620c426cb0a217536d95a6a", ["src"]),
+    ("crates", "grep-printer", "0.2.0", "d3ac147e406055bdac8cdfc66860b1f8da3c2bfba4fa61b5a4aff4f9e4db0163", ["src"]),
+    ("crates", "globset", "0.4.10", "029d74589adefde59de1a0c4f4732695c32805624aec7b68d91503d4dba79afc", ["src"]),
+    ("crates", "globset", "0.4.14", "57da3b9b5b85bd66f31093f8c408b90a74431672542466497dcbdfdc02034be1", ["src"]),
+    ("crates", "grep-cli", "0.1.6", "2dd110c34bb4460d0de5062413b773e385cbf8a85a63fc535590110a09e79e8a", ["src"]),
+    ("crates", "grep-cli", "0.1.10", "ea40788c059ab8b622c4d074732750bfb3bd2912e2dd58eabc11798a4d5ad725", ["src"]),
+    ("crates", "cookie", "0.16.2", "e859cd57d0710d9e06c381b550c06e76992472a8c6d527aecd2fc673dcc231fb", ["src"]),
+    ("crates", "cookie", "0.17.0", "7efb37c3e1ccb1ff97164ad95ac1606e8ccd35b3fa0a7d99a304c7f4a428cc24", ["src"]),
+    ("crates", "axum", "0.5.17", "acee9fd5073ab6b045a275b3e709c163dd36c90685219cb21804a147b58dba43", ["src"]),
+    ("crates", "axum", "0.6.0", "744864363a200a5e724a7e61bc8c11b6628cf2e3ec519c8a1a48e609a8156b40", ["src"]),
+]
+
 
 def fetch(package):
     """The directory of a package's source, downloaded when it is not there."""
@@ -80,6 +128,7 @@ def fetch(package):
     if registry == "debian-source":
         top = os.path.join(whole, os.listdir(whole)[0])
     for part in parts:
+        os.makedirs(os.path.dirname(os.path.join(target + ".new", part)), exist_ok=True)
         shutil.move(os.path.join(top, part), os.path.join(target + ".new", part))
     shutil.rmtree(whole, ignore_errors=True)
     readable(target + ".new")
@@ -128,10 +177,11 @@ def pypi(name, version):
         run([os.environ["ONYX_PYTHON"], "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
              "--only-binary=:all:", "--platform", "any", "--python-version", "3.11", "--dest", DOWNLOADS,
              f"{name}=={version}"], f"downloading {name} from PyPI")
-        # The index spells names its own way.
+        # The index spells names its own way, and old wheels are for Python 2, too.
         if not os.path.exists(path):
-            lower = os.path.join(DOWNLOADS, f"{name.lower()}-{version}-py3-none-any.whl")
-            os.rename(lower, path)
+            begins = f"{name}-{version}-py".lower()
+            found = next(n for n in os.listdir(DOWNLOADS) if n.lower().startswith(begins) and n.endswith("-none-any.whl"))
+            os.rename(os.path.join(DOWNLOADS, found), path)
     return path
 
 

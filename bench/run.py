@@ -15,6 +15,7 @@ TARGETS = {
     "bench-vector": "vector",
     "eval-search": "retrieval",
     "eval-graph": "resolution",
+    "eval-lineage": "lineage",
 }
 
 if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:

@@ -45,7 +45,7 @@ fn zstd(code: usize) -> ContentError {
 /// The number of the body that `number` has its base at; none for the first of a chain.
 pub fn base_number(number: u32) -> Option<u32> {
     let mut step = 1;
-    while number != 0 && number % (step * STRIDE) == 0 {
+    while number != 0 && number.is_multiple_of(step * STRIDE) {
         step *= STRIDE;
     }
     number.checked_sub(step)

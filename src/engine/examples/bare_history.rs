@@ -72,6 +72,8 @@ fn run(path: &str, workers: usize) -> Result<(), WireError> {
         Ok(())
     })?;
     let seconds = start.elapsed().as_secs_f64();
+    // What follows is the alternative's.
+    let (peak, processor) = (peak_kilobytes(), processor_seconds());
     sizes.contents = contents.len() as u64;
     let pieces = pieces(&contents, &mut sizes);
     let (alternative, dictionary) = with_dictionary(&pieces);
@@ -80,7 +82,8 @@ fn run(path: &str, workers: usize) -> Result<(), WireError> {
          \"commits_per_second\": {:.1}, \"contents\": {}, \"nodes\": {}, \"events\": {}, \"raw_bytes\": {}, \
          \"text_bytes\": {}, \"raw_facts_bytes\": {}, \"facts_bytes\": {}, \"pieces\": {}, \
          \"piece_bytes\": {alternative}, \"dictionary_bytes\": {dictionary}, \"pack_bytes\": {}, \
-         \"peak_kb\": {}}}",
+         \"peak_kb\": {peak}, \
+         \"processor_seconds\": {processor:.2}}}",
         plan.commits,
         sizes.commits,
         sizes.commits as f64 / seconds,
@@ -93,7 +96,6 @@ fn run(path: &str, workers: usize) -> Result<(), WireError> {
         sizes.facts,
         pieces.len(),
         pack_bytes(Path::new(path)),
-        peak_kilobytes(),
     );
     Ok(())
 }
@@ -121,9 +123,7 @@ fn pieces(contents: &[NewContent], sizes: &mut Sizes) -> Vec<Vec<u8>> {
 }
 
 fn whole(frame: &[u8], base: Option<&[u8]>) -> Vec<u8> {
-    let size =
-        zstd_safe::get_frame_content_size(frame).ok().flatten().expect("frames say their size");
-    onyx_content::decompress(frame, base, size as usize).expect("a frame that was just made")
+    onyx_content::decompress(frame, base).expect("a frame that was just made")
 }
 
 /// Each definition's text without what other definitions in it have, and the file's without all.
@@ -180,4 +180,13 @@ fn peak_kilobytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// Seconds all threads have had a processor, from `/proc/self/stat`.
+fn processor_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    // Linux counts in hundredths of a second, whatever the hardware.
+    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -137,7 +137,7 @@ impl Changer<'_> {
     ) -> Result<Changed, WireError> {
         let mut changed = Changed::default();
         let mut works = self.works(changes, held, state, &mut changed.notices)?;
-        pair_renames(&mut works, others);
+        pair_renames(&mut works, others, &|| self.sources.check())?;
         works.sort_by(|a, b| a.path().cmp(b.path()));
         let pairs: Vec<Pair<'_>> = works.iter().map(pair).collect();
         let mut lineage = Lineage::in_place(&pairs);
@@ -145,8 +145,8 @@ impl Changer<'_> {
         if !others.is_empty() {
             self.adopt(&works, state, others, &mut lineage, &mut adopted)?;
         }
-        lineage.across();
-        self.finish(&works, &lineage, &adopted, state, others, &mut changed);
+        lineage.across(&|| self.sources.check())?;
+        self.finish(&works, &lineage, &adopted, state, others, &mut changed)?;
         Ok(changed)
     }
 
@@ -178,6 +178,7 @@ impl Changer<'_> {
     ) -> Result<Vec<Work>, WireError> {
         let mut works = Vec::with_capacity(changes.len());
         for Change { path, language, new, .. } in changes {
+            self.sources.check()?;
             let old = match state.get(&path) {
                 Some(file) => {
                     let source = self.source_of(file, &path, held)?;
@@ -332,12 +333,13 @@ impl Changer<'_> {
         state: &mut Snapshot,
         others: &[Snapshot],
         changed: &mut Changed,
-    ) {
+    ) -> Result<(), WireError> {
         for before in works.iter().filter_map(|work| work.old.as_ref()) {
             state.remove(&before.path);
         }
         let first_node = self.numbering.nodes;
         for (number, work) in works.iter().enumerate() {
+            self.sources.check()?;
             let mut change = match &work.new {
                 Some(after) => {
                     let nodes = self.nodes(works, number, after, lineage, adopted);
@@ -353,6 +355,7 @@ impl Changer<'_> {
             changed.files.push(change);
         }
         changed.nodes = (self.numbering.nodes - first_node) as u32;
+        Ok(())
     }
 
     fn nodes(
@@ -527,11 +530,15 @@ fn pair(work: &Work) -> Pair<'_> {
 
 /// Joins deleted and added files that are one under another path. What another parent says goes before
 /// what their contents say.
-fn pair_renames(works: &mut Vec<Work>, others: &[Snapshot]) {
+fn pair_renames(
+    works: &mut Vec<Work>,
+    others: &[Snapshot],
+    check: &dyn Fn() -> Result<(), WireError>,
+) -> Result<(), WireError> {
     let only_old = |work: &Work| work.old.is_some() && work.new.is_none();
     let only_new = |work: &Work| work.old.is_none() && work.new.is_some();
     if !works.iter().any(only_old) || !works.iter().any(only_new) {
-        return;
+        return Ok(());
     }
     let mut joined: Vec<(usize, usize, f32)> = Vec::new();
     if !others.is_empty() {
@@ -552,10 +559,11 @@ fn pair_renames(works: &mut Vec<Work>, others: &[Snapshot]) {
             }
         }
     }
-    let is_joined = |number: usize| joined.iter().any(|(a, b, _)| *a == number || *b == number);
+    let is_joined: HashSet<usize> = joined.iter().flat_map(|(a, b, _)| [*a, *b]).collect();
     let (mut deleted, mut added) = (Vec::new(), Vec::new());
     let (mut deleted_at, mut added_at) = (Vec::new(), Vec::new());
-    for (number, work) in works.iter().enumerate().filter(|(number, _)| !is_joined(*number)) {
+    for (number, work) in works.iter().enumerate().filter(|(number, _)| !is_joined.contains(number))
+    {
         match (&work.old, &work.new) {
             (Some(before), None) => {
                 let content = &before.file.content;
@@ -573,13 +581,14 @@ fn pair_renames(works: &mut Vec<Work>, others: &[Snapshot]) {
             _ => {}
         }
     }
-    let found = renames(&deleted, &added);
+    let found = renames(&deleted, &added, check)?;
     joined.extend(found.into_iter().map(|(a, b, alike)| (deleted_at[a], added_at[b], alike)));
     for (old, new, similarity) in joined {
         works[new].old = works[old].old.take();
         works[new].similarity = similarity;
     }
     works.retain(|work| work.old.is_some() || work.new.is_some());
+    Ok(())
 }
 
 fn qualified(language: Language, module: &str, definition: &Definition) -> String {

@@ -14,7 +14,7 @@ use super::Canceller;
 use super::changes::{Changer, Numbering};
 use super::diff::Change;
 use super::snapshot::{Content, File, Snapshot};
-use super::source::{Blobs, Sources};
+use super::source::{Blobs, Sources, Take};
 use super::walk::{new_pool, store_bodies};
 use crate::parse::Limits;
 
@@ -31,12 +31,7 @@ impl Texts {
 }
 
 impl Blobs for Texts {
-    fn read(
-        &self,
-        id: &ObjectId,
-        max_bytes: usize,
-        take: &mut dyn FnMut(Result<&[u8], u64>),
-    ) -> Result<(), WireError> {
+    fn read(&self, id: &ObjectId, max_bytes: usize, take: Take<'_>) -> Result<(), WireError> {
         match self.0.get(id) {
             Some(text) if text.len() > max_bytes => take(Err(text.len() as u64)),
             Some(text) => take(Ok(text)),

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use imara_diff::{Algorithm, Diff, Token};
 
+/// A part is of few lines when those of the whole are so many times more.
+const FEW: usize = 4;
+
 /// The lines of a text before and after, each a number.
 pub(super) struct Lines {
     old: Vec<Token>,
@@ -33,12 +36,28 @@ impl Lines {
         self.count(part(&self.old, old), part(&self.new, new))
     }
 
-    fn count(&self, old: &[Token], new: &[Token]) -> (u32, u32) {
-        if old == new {
-            return (0, 0);
+    fn count(&self, mut old: &[Token], mut new: &[Token]) -> (u32, u32) {
+        let same = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        (old, new) = (&old[same..], &new[same..]);
+        let same = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+        (old, new) = (&old[..old.len() - same], &new[..new.len() - same]);
+        if old.is_empty() || new.is_empty() {
+            return (new.len() as u32, old.len() as u32);
         }
+        // A diff takes memory and time for every number there is: of a part of a large file only its own.
         let mut diff = Diff::default();
-        diff.compute_with(Algorithm::Histogram, old, new, self.distinct);
+        if (old.len() + new.len()) * FEW < self.distinct as usize {
+            let mut numbers = HashMap::new();
+            let mut number = |token: &Token| {
+                let next = numbers.len() as u32;
+                Token(*numbers.entry(*token).or_insert(next))
+            };
+            let old: Vec<Token> = old.iter().map(&mut number).collect();
+            let new: Vec<Token> = new.iter().map(&mut number).collect();
+            diff.compute_with(Algorithm::Histogram, &old, &new, numbers.len() as u32);
+        } else {
+            diff.compute_with(Algorithm::Histogram, old, new, self.distinct);
+        }
         (diff.count_additions(), diff.count_removals())
     }
 }
@@ -61,5 +80,16 @@ mod tests {
         assert_eq!(lines.changed_between((3, 3), (9, 12)), (0, 1));
         assert_eq!(Lines::new("", "").changed(), (0, 0));
         assert_eq!(Lines::new("", "a\n").changed(), (1, 0));
+    }
+
+    #[test]
+    fn a_part_of_a_large_file_counts_the_same() {
+        let lines: Vec<String> = (0..1_000).map(|line| format!("{line}\n")).collect();
+        let old = lines.concat();
+        let mut edited = lines;
+        edited.splice(500..503, ["a\n", "502\n", "b\n", "c\n"].map(String::from));
+        let lines = Lines::new(&old, &edited.concat());
+        assert_eq!(lines.changed(), (3, 2));
+        assert_eq!(lines.changed_between((495, 510), (495, 511)), (3, 2));
     }
 }

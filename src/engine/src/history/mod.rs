@@ -12,7 +12,7 @@
 //! | `diff` | the source files that differ between two trees |
 //! | `source`, `cache` | blobs as text and definitions, parsed on all cores |
 //! | `snapshot` | the files of a commit, shared between commits |
-//! | `renames`, `lineage`, `similarity` | what became what |
+//! | `renames`, `lineage`, `search`, `similarity` | what became what |
 //! | `lines` | how many lines |
 //! | `changes` | a commit's changes as messages |
 //! | `walk`, `batch` | the threads, the order; messages of bounded size |
@@ -43,6 +43,7 @@ mod plan;
 mod refs;
 mod renames;
 mod repository;
+mod search;
 mod similarity;
 mod snapshot;
 mod source;

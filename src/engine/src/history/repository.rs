@@ -17,7 +17,7 @@ use gix_pack::cache::lru::MemoryCappedHashmap;
 use gix_pack::cache::object::MemoryCappedHashmap as ObjectCache;
 use onyx_protocol::{ErrorKind, WireError};
 
-use super::source::Blobs;
+use super::source::{Blobs, Take};
 
 /// Most bytes read of a file that should be small: `HEAD`, `config`, `commondir`.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -298,12 +298,7 @@ impl Repository {
 }
 
 impl Blobs for Repository {
-    fn read(
-        &self,
-        id: &ObjectId,
-        max_bytes: usize,
-        take: &mut dyn FnMut(Result<&[u8], u64>),
-    ) -> Result<(), WireError> {
+    fn read(&self, id: &ObjectId, max_bytes: usize, take: Take<'_>) -> Result<(), WireError> {
         self.with_objects(|objects| {
             let size = self.blob_size(objects, id)?;
             if size > max_bytes as u64 {

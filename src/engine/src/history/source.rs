@@ -62,15 +62,13 @@ fn weight(blob: &Blob) -> usize {
     }
 }
 
+/// What takes the bytes of a blob, or its size.
+pub(super) type Take<'t> = &'t mut dyn FnMut(Result<&[u8], u64>);
+
 /// Where blobs are.
 pub(super) trait Blobs: Sync {
     /// Hands on the bytes of a blob; its size alone when that is more than `max_bytes`.
-    fn read(
-        &self,
-        id: &ObjectId,
-        max_bytes: usize,
-        take: &mut dyn FnMut(Result<&[u8], u64>),
-    ) -> Result<(), WireError>;
+    fn read(&self, id: &ObjectId, max_bytes: usize, take: Take<'_>) -> Result<(), WireError>;
 }
 
 /// Blobs, parsed as they are asked for.
@@ -88,6 +86,11 @@ impl<'a> Sources<'a> {
     pub(super) fn new(blobs: &'a dyn Blobs, limits: Limits, canceller: &'a Canceller<'a>) -> Self {
         let cache = Mutex::new(Cache::new(CACHE_BYTES, weight));
         Self { blobs, limits, canceller, cache }
+    }
+
+    /// Whether they are still wanted.
+    pub(super) fn check(&self) -> Result<(), WireError> {
+        self.canceller.check()
     }
 
     /// The parsed blobs of keys with a path they have; on all threads of the current pool.

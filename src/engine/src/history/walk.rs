@@ -44,6 +44,15 @@ struct Task {
     is_last: bool,
 }
 
+/// A task whose changes are known.
+struct Done {
+    commit: usize,
+    words: Arc<Words>,
+    parents: Arc<Vec<ObjectId>>,
+    changed: Changed,
+    is_last: bool,
+}
+
 /// Tasks with the blobs they need.
 struct Window {
     tasks: Vec<Task>,
@@ -353,7 +362,7 @@ impl Follower<'_, '_> {
                 let (state, others) = parents.get_or_insert_with(|| self.states.parents(commit));
                 let mut changed = self.changer.change(changes, &held, state, others)?;
                 changed.notices.extend(notices);
-                done.push((commit, words, ids, changed, is_last));
+                done.push(Done { commit, words, parents: ids, changed, is_last });
                 if is_last && let Some((state, _)) = parents.take() {
                     self.states.keep(commit, state);
                 }
@@ -363,20 +372,18 @@ impl Follower<'_, '_> {
         self.batch.flush()
     }
 
-    fn finish(
-        &mut self,
-        mut done: Vec<(usize, Arc<Words>, Arc<Vec<ObjectId>>, Changed, bool)>,
-    ) -> Result<(), WireError> {
+    fn finish(&mut self, mut done: Vec<Done>) -> Result<(), WireError> {
         let mut counts = Vec::with_capacity(done.len());
         let mut bodies: Vec<NewBody> = Vec::new();
-        for (_, _, _, changed, _) in &mut done {
+        for Done { changed, .. } in &mut done {
             counts.push(changed.bodies.len());
             bodies.append(&mut changed.bodies);
         }
         let sources = self.changer.sources;
         let contents = store_bodies(self.pool, &bodies, sources)?;
         let mut contents = contents.into_iter();
-        for ((commit, words, parents, changed, is_last), count) in done.into_iter().zip(counts) {
+        for (done, count) in done.into_iter().zip(counts) {
+            let Done { commit, words, parents, changed, is_last } = done;
             let of_it: Vec<NewContent> = contents.by_ref().take(count).collect();
             let head = HistoryCommit {
                 id: wire(&self.plan.commits[commit].id),
