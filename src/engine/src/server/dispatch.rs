@@ -12,7 +12,7 @@ use onyx_protocol::{ErrorKind, WireError};
 use super::cache::store_key;
 use super::connection::Call;
 use super::resolution::Session;
-use super::{Engine, background, stat};
+use super::{Engine, stat};
 use crate::embed::Priority;
 use crate::{parse, walk};
 
@@ -36,7 +36,7 @@ pub fn run(
             parse_file(engine, &path, language.as_deref(), &content, call)?
         }
         RequestBody::Walk(request) => {
-            let _pause = background::pause(engine);
+            let _pause = engine.ingests.pause();
             Response::Walked(walk::walk(
                 &request,
                 &engine.parse_limits(),
@@ -50,12 +50,15 @@ pub fn run(
         RequestBody::ResolveAdd { files } => session.add(files)?,
         RequestBody::ResolvePlan => session.plan()?,
         RequestBody::ResolveFiles { bodies } => {
-            let _pause = background::pause(engine);
+            let _pause = engine.ingests.pause();
             session.resolve(&bodies, engine.workers(), &|| call.cancelled(), &mut |files| {
                 call.send(&Item::Resolved(files))
             })?
         }
-        RequestBody::ResolveEnd => session.end(),
+        RequestBody::ResolveEnd => {
+            engine.ingests.ended();
+            session.end()
+        }
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             let number = indexes.insert(generation, stamp, durable, entries)?;

@@ -21,7 +21,6 @@ mod startup;
 mod stat;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -45,8 +44,8 @@ struct Engine {
     embedder: Arc<Embedder>,
     settings: RwLock<Settings>,
     counters: Counters,
-    /// Directories being walked: embedding in the background waits for them, see `background`.
-    walks: AtomicUsize,
+    /// Embedding in the background waits for them.
+    ingests: background::Ingests,
 }
 
 impl Engine {
@@ -64,7 +63,7 @@ impl Engine {
             embedder,
             settings: RwLock::new(settings),
             counters: Counters::default(),
-            walks: AtomicUsize::new(0),
+            ingests: background::Ingests::default(),
         })
     }
 
