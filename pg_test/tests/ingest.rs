@@ -415,6 +415,31 @@ fn abort_and_rollback_to_savepoint_leave_nothing() {
 }
 
 #[test]
+fn embedding_goes_on_as_soon_as_an_ingest_has_ended() {
+    let mut client = cluster().database("goes_on");
+    let tree = Tree::of(SMALL);
+    let embedded = |client: &mut Client, what: &str| {
+        let waited = client.one::<bool>("SELECT onyx.wait_for_embeddings('4 s')");
+        assert!(waited, "{what}");
+    };
+    client.run(&ingest(&tree, "r"));
+    embedded(&mut client, "after files were written");
+    let queue = "CREATE TABLE notes (note text);
+                 CREATE INDEX ON notes USING onyx_hnsw (note onyx.text_semantic_ops)";
+    client.run(queue);
+    // Nothing is resolved in this one: its walk is the last the engine hears of it.
+    assert!(client.text(&ingest(&tree, "r")).contains("|0|0|0|"));
+    client.run("INSERT INTO notes VALUES ('written after an ingest that found nothing new')");
+    embedded(&mut client, "after an ingest that changed nothing");
+    tree.write("app/views.py", "def other(): pass\n");
+    client.run(&ingest(&tree, "r"));
+    tree.remove("app/views.py");
+    client.run(&ingest(&tree, "r"));
+    client.run("INSERT INTO notes VALUES ('written after an ingest that removed a file')");
+    embedded(&mut client, "after a file was removed");
+}
+
+#[test]
 fn cancel_shows_in_progress_works_at_once_and_leaves_nothing() {
     let mut client = cluster().database("cancels");
     let mut other = cluster().connect_to("cancels");

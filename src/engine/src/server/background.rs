@@ -3,9 +3,9 @@
 //! queues belong to a transaction that may still be rolled back.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onyx_protocol::{ErrorKind, WireError};
 
@@ -13,7 +13,7 @@ use super::cache::store_key;
 use super::{Engine, startup};
 use crate::embed::Priority;
 use crate::index::PendingBatch;
-use crate::store::{TextHash, lock};
+use crate::store::TextHash;
 
 /// Texts taken from the queue at once: about a second of work, so that progress shows and a pause begins soon.
 const BATCH: usize = 64;
@@ -24,53 +24,6 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// How often a paused thread looks whether it may go on.
 const PAUSED: Duration = Duration::from_millis(20);
-
-/// How long an ingest may be silent between two of its requests: its client writes rows meanwhile. One
-/// that was given up holds embedding this long.
-const BETWEEN_REQUESTS: Duration = Duration::from_secs(5);
-
-/// The ingests under way.
-#[derive(Default)]
-pub struct Ingests {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Requests of ingests that run now.
-    requests: usize,
-    /// Until when another is expected.
-    until: Option<Instant>,
-}
-
-/// Holds embedding in the background for as long as it lives, and until the ingest goes on.
-pub struct Pause<'a>(&'a Ingests);
-
-impl Ingests {
-    /// Holds embedding in the background; a batch under way is finished.
-    pub fn pause(&self) -> Pause<'_> {
-        lock(&self.state).requests += 1;
-        Pause(self)
-    }
-
-    /// An ingest has sent its last request.
-    pub fn ended(&self) {
-        lock(&self.state).until = None;
-    }
-
-    fn are_under_way(&self) -> bool {
-        let state = lock(&self.state);
-        state.requests > 0 || state.until.is_some_and(|until| Instant::now() < until)
-    }
-}
-
-impl Drop for Pause<'_> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.requests -= 1;
-        state.until = Instant::now().checked_add(BETWEEN_REQUESTS);
-    }
-}
 
 /// Starts the thread.
 pub fn start(engine: &Arc<Engine>) -> io::Result<()> {
@@ -128,25 +81,4 @@ fn embed(engine: &Engine, batch: &PendingBatch) -> Result<(), WireError> {
         .map(|((hash, _), row)| (*hash, row))
         .collect();
     engine.indexes.complete(batch.model, &rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Ingests;
-
-    #[test]
-    fn an_ingest_goes_on_between_its_requests() {
-        let ingests = Ingests::default();
-        assert!(!ingests.are_under_way());
-        let walk = ingests.pause();
-        drop(ingests.pause());
-        ingests.ended();
-        assert!(ingests.are_under_way(), "the other's walk goes on");
-        drop(walk);
-        assert!(ingests.are_under_way(), "rows are written");
-        drop(ingests.pause());
-        assert!(ingests.are_under_way());
-        ingests.ended();
-        assert!(!ingests.are_under_way());
-    }
 }

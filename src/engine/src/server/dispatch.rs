@@ -4,6 +4,7 @@ use std::path::Path;
 
 use onyx_protocol::facts::Language;
 use onyx_protocol::index::{Content, GenerationHeader, GenerationId, Hit, QueryValue};
+use onyx_protocol::ingest::{WalkItem, WalkRequest};
 use onyx_protocol::limits::{MAX_EMBED_TEXTS, MAX_FILE_BYTES};
 use onyx_protocol::message::{Item, RequestBody, Response};
 use onyx_protocol::model::ModelSpec;
@@ -35,30 +36,17 @@ pub fn run(
         RequestBody::Parse { path, language, content } => {
             parse_file(engine, &path, language.as_deref(), &content, call)?
         }
-        RequestBody::Walk(request) => {
-            let _pause = engine.ingests.pause();
-            Response::Walked(walk::walk(
-                &request,
-                &engine.parse_limits(),
-                engine.workers(),
-                &|| call.cancelled(),
-                &mut |items| call.send(&Item::Walk(items)),
-            )?)
-        }
-        RequestBody::ResolveBegin => session.begin(),
-        RequestBody::ResolveBefore { files } => session.before(files)?,
-        RequestBody::ResolveAdd { files } => session.add(files)?,
-        RequestBody::ResolvePlan => session.plan()?,
-        RequestBody::ResolveFiles { bodies } => {
-            let _pause = engine.ingests.pause();
+        RequestBody::Walk(request) => walk(engine, session, &request, call)?,
+        RequestBody::ResolveBegin => session.part(Session::begin)?,
+        RequestBody::ResolveBefore { files } => session.part(|session| session.before(files))?,
+        RequestBody::ResolveAdd { files } => session.part(|session| session.add(files))?,
+        RequestBody::ResolvePlan => session.part(Session::plan)?,
+        RequestBody::ResolveFiles { bodies } => session.part(|session| {
             session.resolve(&bodies, engine.workers(), &|| call.cancelled(), &mut |files| {
                 call.send(&Item::Resolved(files))
-            })?
-        }
-        RequestBody::ResolveEnd => {
-            engine.ingests.ended();
-            session.end()
-        }
+            })
+        })?,
+        RequestBody::ResolveEnd => session.end(),
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             let number = indexes.insert(generation, stamp, durable, entries)?;
@@ -108,6 +96,33 @@ pub fn run(
             Response::Done
         }
     })
+}
+
+fn walk(
+    engine: &Engine,
+    session: &Session,
+    request: &WalkRequest,
+    call: &Call<'_>,
+) -> Result<Response, WireError> {
+    let ingest = session.ingest.request();
+    let mut unchanged = 0;
+    let mut changed = false;
+    let walked = walk::walk(
+        request,
+        &engine.parse_limits(),
+        engine.workers(),
+        &|| call.cancelled(),
+        &mut |items| {
+            unchanged += items.iter().filter(|i| matches!(i, WalkItem::Unchanged { .. })).count();
+            changed |= items.iter().any(|item| matches!(item, WalkItem::Parsed(_)));
+            call.send(&Item::Walk(items))
+        },
+    )?;
+    // Where nothing is new and nothing gone, nothing is resolved.
+    if changed || unchanged < request.known.len() {
+        ingest.more_follows();
+    }
+    Ok(Response::Walked(walked))
 }
 
 fn embed(

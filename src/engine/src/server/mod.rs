@@ -7,6 +7,7 @@
 //! | `connection` | one client's frames, cancel, deadlines |
 //! | `dispatch` | requests to rooms |
 //! | `resolution` | one client's files whose references are resolved |
+//! | `ingests` | which clients ingest |
 //! | `background` | embedding what is queued |
 //! | `cache` | the store as the embedder's cache |
 //! | `stat` | the engine's own figures |
@@ -15,6 +16,7 @@ mod background;
 mod cache;
 mod connection;
 mod dispatch;
+mod ingests;
 mod listener;
 mod resolution;
 mod startup;
@@ -30,6 +32,7 @@ use crate::embed::Embedder;
 use crate::index::Indexes;
 use crate::parse;
 use crate::store::{Store, read};
+use ingests::Ingests;
 use stat::Counters;
 
 pub use startup::run;
@@ -45,7 +48,7 @@ struct Engine {
     settings: RwLock<Settings>,
     counters: Counters,
     /// Embedding in the background waits for them.
-    ingests: background::Ingests,
+    ingests: Arc<Ingests>,
 }
 
 impl Engine {
@@ -63,7 +66,7 @@ impl Engine {
             embedder,
             settings: RwLock::new(settings),
             counters: Counters::default(),
-            ingests: background::Ingests::default(),
+            ingests: Arc::default(),
         })
     }
 
