@@ -81,6 +81,11 @@ impl Lexicon {
 pub struct TsVector(Vec<u8>);
 
 impl TsVector {
+    /// Its bytes behind the header.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn new(entries: &BTreeMap<&[u8], Vec<u16>>) -> Self {
         let mut heads = Vec::with_capacity(4 + 4 * entries.len());
         heads.extend((entries.len() as u32).to_ne_bytes());
