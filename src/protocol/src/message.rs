@@ -63,6 +63,7 @@ pub enum RequestBody {
         /// A language's SQL spelling; by the path's extension when `None`.
         language: Option<String>,
         /// The bytes.
+        #[serde(with = "crate::bytes")]
         content: Vec<u8>,
     },
     /// Walk a directory. Items: `Item::Walk`. Answer: `Response::Walked`.
@@ -87,6 +88,7 @@ pub enum RequestBody {
     /// Resolve files. Items: `Item::Resolved`, in the order asked. Answer: `Response::Done`.
     ResolveFiles {
         /// Numbers of files and their encoded `code::Body`s.
+        #[serde(with = "crate::bytes::numbered")]
         bodies: Vec<(u32, Vec<u8>)>,
     },
     /// Forget what `ResolveBegin` began. Answer: `Response::Done`.
