@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tree_sitter::Node;
 
 use super::Limits;
-use super::code::extract;
+use super::code::{extract, tables};
 use super::found::{Candidate, Found, find};
 use super::grammar::{Grammar, grammar};
 use super::languages::Rules;
@@ -76,13 +76,14 @@ pub fn parse_whole(
         None if language == Language::Rust => unwrapped(grammar, source, tree, &watch)?,
         _ => tree,
     };
-    let found = find(grammar, &tree, source, &watch)?;
+    let tables = tables(language, &grammar.language);
+    let found = find(grammar, &tree, source, Some(&tables.tags), &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;
     let (interface, body) = extract(
         language,
-        &grammar.language,
-        &tree,
+        tables,
+        &found.visits,
         source,
         &sweep.definitions,
         &sweep.nodes,
