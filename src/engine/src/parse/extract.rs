@@ -80,15 +80,8 @@ pub fn parse_whole(
     let found = find(grammar, &tree, source, Some(&tables.tags), &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;
-    let (interface, body) = extract(
-        language,
-        tables,
-        &found.visits,
-        source,
-        &sweep.definitions,
-        &sweep.nodes,
-        &watch,
-    );
+    let (interface, body) =
+        extract(language, tables, &found.visits, source, &sweep.definitions, &sweep.nodes, &watch);
     watch.check()?;
 
     let mut facts = FileFacts { definitions: sweep.definitions, ..FileFacts::default() };
