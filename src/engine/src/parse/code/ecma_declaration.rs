@@ -143,15 +143,16 @@ fn receiver<'t>(
         let known = is_of_object && found(b, object).is_some();
         let value = match field {
             _ if known => b.own.expr(Expr::Name(object)),
-            Some("right") => set_on(b, node),
+            Some("right") => set_on(b),
             _ => 0,
         };
         b.bind("this", 0, value, at);
     }
 }
 
-/// What a function is set on by a computed name: `x[name] = function`, `X.prototype[name] = function`.
-fn set_on<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
+/// What the function the walk is at is set on by a computed name: `x[name] = function`,
+/// `X.prototype[name] = function`.
+fn set_on(b: &mut Builder<'_, '_>) -> ExprId {
     let left = b.parent().and_then(|n| n.child_by_field_name("left"));
     let left = left.filter(|n| n.kind() == "subscript_expression");
     let Some(object) = left.and_then(|n| n.child_by_field_name("object")) else { return 0 };
