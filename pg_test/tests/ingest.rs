@@ -415,6 +415,108 @@ fn abort_and_rollback_to_savepoint_leave_nothing() {
 }
 
 #[test]
+fn embedding_goes_on_as_soon_as_an_ingest_has_ended() {
+    // Of its own: others' ingests hold embedding as well.
+    let cluster = Cluster::start(Config::new());
+    let mut client = cluster.database("goes_on");
+    let tree = Tree::of(SMALL);
+    let embedded = |client: &mut Client, what: &str| {
+        let waited = client.one::<bool>("SELECT onyx.wait_for_embeddings('4 s')");
+        assert!(waited, "{what}");
+    };
+    client.run(&ingest(&tree, "r"));
+    embedded(&mut client, "after files were written");
+    let queue = "CREATE TABLE notes (note text);
+                 CREATE INDEX ON notes USING onyx_hnsw (note onyx.text_semantic_ops)";
+    client.run(queue);
+    // Nothing is resolved in this one: its walk is the last the engine hears of it.
+    assert!(client.text(&ingest(&tree, "r")).contains("|0|0|0|"));
+    client.run("INSERT INTO notes VALUES ('written after an ingest that found nothing new')");
+    embedded(&mut client, "after an ingest that changed nothing");
+    tree.write("app/views.py", "def other(): pass\n");
+    client.run(&ingest(&tree, "r"));
+    tree.remove("app/views.py");
+    client.run(&ingest(&tree, "r"));
+    client.run("INSERT INTO notes VALUES ('written after an ingest that removed a file')");
+    embedded(&mut client, "after a file was removed");
+}
+
+/// Rows go past SQL into tables that are as this extension made them, and by INSERT into others.
+#[test]
+fn tables_with_triggers_and_columns_of_their_own_get_the_same_rows() {
+    let mut client = cluster().database("triggers");
+    let tree = Tree::of(SMALL);
+    client.run(&ingest(&tree, "plain"));
+    let plain = content(&mut client, "plain");
+    let links = |client: &mut Client, repo: &str| {
+        client.text(&format!(
+            "SELECT f.path, l.line, l.col, l.kind, l.resolution, l.confidence, l.origin, s.name, t.name
+             FROM onyx.links l JOIN onyx.repos r ON r.id = l.repo_id JOIN onyx.files f ON f.id = l.file_id
+             JOIN onyx.nodes s ON s.id = l.source_id JOIN onyx.nodes t ON t.id = l.target_id
+             WHERE r.name = '{repo}' ORDER BY 1, 2, 3, 4, 5, 8, 9"
+        ))
+    };
+    let edges = links(&mut client, "plain");
+    assert!(!edges.is_empty());
+
+    client.run(
+        "CREATE TABLE seen (what text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN INSERT INTO public.seen VALUES (TG_TABLE_NAME); RETURN NEW; END$$;
+         CREATE TRIGGER statement AFTER INSERT ON onyx.nodes FOR EACH STATEMENT EXECUTE FUNCTION note()",
+    );
+    client.run(&ingest(&tree, "statement"));
+    assert_eq!(content(&mut client, "statement"), plain);
+    assert_eq!(client.text("SELECT * FROM seen"), "nodes");
+
+    client.run(
+        "DROP TRIGGER statement ON onyx.nodes; TRUNCATE seen;
+         CREATE TRIGGER row BEFORE INSERT ON onyx.nodes FOR EACH ROW EXECUTE FUNCTION note();
+         CREATE TRIGGER row BEFORE INSERT ON onyx.links FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    client.run(&ingest(&tree, "row"));
+    assert_eq!(
+        (content(&mut client, "row"), links(&mut client, "row")),
+        (plain.clone(), edges.clone())
+    );
+    assert_eq!(
+        client.text("SELECT what, count(*) FROM seen GROUP BY 1 ORDER BY 1"),
+        client.text(
+            "SELECT 'links', count(*) FROM onyx.links l JOIN onyx.repos r ON r.id = repo_id AND r.name = 'row'
+             UNION ALL
+             SELECT 'nodes', count(*) FROM onyx.nodes n JOIN onyx.repos r ON r.id = repo_id AND r.name = 'row'"
+        )
+    );
+
+    client.run(
+        "DROP TRIGGER row ON onyx.nodes; DROP TRIGGER row ON onyx.links;
+         ALTER TABLE onyx.nodes ADD noted timestamptz DEFAULT now();
+         ALTER TABLE onyx.links ADD length integer GENERATED ALWAYS AS (length(kind)) STORED",
+    );
+    client.run(&ingest(&tree, "column"));
+    assert_eq!(
+        (content(&mut client, "column"), links(&mut client, "column")),
+        (plain.clone(), edges.clone())
+    );
+    assert_eq!(client.text("SELECT count(*) FILTER (WHERE noted IS NULL) FROM onyx.nodes"), "0");
+
+    client.run(
+        "ALTER TABLE onyx.nodes DROP noted; ALTER TABLE onyx.links DROP length;
+         ALTER TABLE onyx.nodes ADD note text; CREATE INDEX mine ON onyx.nodes (lower(name)) WHERE kind <> 'file'",
+    );
+    client.run(&ingest(&tree, "index"));
+    assert_eq!((content(&mut client, "index"), links(&mut client, "index")), (plain, edges));
+    client.run("SET enable_seqscan = off; SET enable_bitmapscan = off");
+    let sql = "SELECT count(*) FROM onyx.nodes WHERE lower(name) = 'parse' AND kind <> 'file'";
+    assert!(client.explain(sql).contains("mine"));
+    assert_eq!(client.text(sql), "5");
+
+    client.run("ALTER TABLE onyx.nodes ADD CONSTRAINT no_views CHECK (name <> 'View') NOT VALID");
+    let error = client.error(&ingest(&tree, "constraint"));
+    assert_eq!(error.code().code(), "23514", "{error:?}");
+}
+
+#[test]
 fn cancel_shows_in_progress_works_at_once_and_leaves_nothing() {
     let mut client = cluster().database("cancels");
     let mut other = cluster().connect_to("cancels");

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use onyx_protocol::code::{Edge, Unresolved};
 use pgrx::prelude::*;
 
+use super::bulk::{self, Column};
 use crate::error::{Error, OrRaise};
 
 /// An edge with its ends as nodes.
@@ -18,7 +19,7 @@ pub struct Link {
 
 /// Writes links.
 pub fn insert(repo: i64, links: &[Link]) -> Result<(), Error> {
-    if links.is_empty() {
+    if links.is_empty() || insert_at_once(repo, links) {
         return Ok(());
     }
     fn column<'a, U>(links: &'a [Link], f: impl Fn(&'a Link) -> U) -> Vec<U> {
@@ -42,6 +43,38 @@ pub fn insert(repo: i64, links: &[Link]) -> Result<(), Error> {
         ],
     )?;
     Ok(())
+}
+
+/// The same past SQL, where the table allows it.
+fn insert_at_once(repo: i64, links: &[Link]) -> bool {
+    const COLUMNS: [Column; 11] = [
+        (c"id", pg_sys::INT8OID),
+        (c"repo_id", pg_sys::INT8OID),
+        (c"file_id", pg_sys::INT8OID),
+        (c"source_id", pg_sys::INT8OID),
+        (c"target_id", pg_sys::INT8OID),
+        (c"line", pg_sys::INT4OID),
+        (c"col", pg_sys::INT4OID),
+        (c"confidence", pg_sys::FLOAT4OID),
+        (c"kind", pg_sys::TEXTOID),
+        (c"origin", pg_sys::TEXTOID),
+        (c"resolution", pg_sys::TEXTOID),
+    ];
+    let Some(mut next_id) = bulk::sequence(c"links_id_seq") else { return false };
+    bulk::insert(c"links", &COLUMNS, links, |link, row| {
+        row.set(0, next_id());
+        for (column, id) in (1..).zip([repo, link.file, link.source, link.target]) {
+            row.set(column, id);
+        }
+        row.set(5, link.edge.line as i32);
+        row.set(6, link.edge.column as i32);
+        // A real is its bits.
+        row.set(7, link.edge.confidence.to_bits());
+        let texts = [link.edge.kind.as_str(), "source", &link.edge.resolution];
+        for (column, text) in (8..).zip(texts) {
+            row.set_bytes(column, text.as_bytes());
+        }
+    })
 }
 
 /// The links of files as they are stored.

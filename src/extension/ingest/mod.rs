@@ -3,6 +3,7 @@
 //! The engine reads and parses; this side writes. Everything one call does is one transaction.
 
 mod batch;
+mod bulk;
 mod edges;
 pub mod links;
 mod nodes;

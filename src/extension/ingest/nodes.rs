@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use onyx_protocol::facts::Definition;
 use pgrx::prelude::*;
 
+use super::bulk::{self, Column};
 use crate::error::Error;
 use crate::search::Lexicon;
 
@@ -207,7 +208,7 @@ const UNNEST: &str = "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[
 
 /// Writes new nodes.
 pub fn insert(repo: i64, nodes: &[Node<'_>], lexicon: &mut Lexicon) -> Result<(), Error> {
-    if nodes.is_empty() {
+    if nodes.is_empty() || insert_at_once(repo, nodes, lexicon)? {
         return Ok(());
     }
     let query = format!(
@@ -225,6 +226,81 @@ pub fn insert(repo: i64, nodes: &[Node<'_>], lexicon: &mut Lexicon) -> Result<()
     arguments.push(repo.into());
     Spi::run_with_args(&query, &arguments)?;
     Ok(())
+}
+
+/// The same past SQL, where the table allows it.
+fn insert_at_once(repo: i64, nodes: &[Node<'_>], lexicon: &mut Lexicon) -> Result<bool, Error> {
+    const COLUMNS: [Column; 21] = [
+        (c"id", pg_sys::INT8OID),
+        (c"repo_id", pg_sys::INT8OID),
+        (c"file_id", pg_sys::INT8OID),
+        (c"parent_id", pg_sys::INT8OID),
+        (c"start_byte", pg_sys::INT4OID),
+        (c"end_byte", pg_sys::INT4OID),
+        (c"start_line", pg_sys::INT4OID),
+        (c"end_line", pg_sys::INT4OID),
+        (c"ordinal", pg_sys::INT4OID),
+        (c"origin", pg_sys::TEXTOID),
+        (c"kind", pg_sys::TEXTOID),
+        (c"name", pg_sys::TEXTOID),
+        (c"qualified_name", pg_sys::TEXTOID),
+        (c"language", pg_sys::TEXTOID),
+        (c"visibility", pg_sys::TEXTOID),
+        (c"signature", pg_sys::TEXTOID),
+        (c"doc", pg_sys::TEXTOID),
+        (c"attributes", pg_sys::TEXTARRAYOID),
+        (c"content_hash", pg_sys::BYTEAOID),
+        (c"search_text", pg_sys::TEXTOID),
+        (c"lexemes", pg_sys::TSVECTOROID),
+    ];
+    let lexemes = lexicon.documents(nodes.iter().map(|n| n.search_text))?;
+    let rows: Vec<_> = nodes.iter().zip(&lexemes).collect();
+    let no_attributes = Vec::<&str>::new().into_datum();
+    Ok(bulk::insert(c"nodes", &COLUMNS, &rows, |(node, lexemes), row| {
+        let definition = node.definition;
+        row.set(0, node.id);
+        row.set(1, repo);
+        row.set_some(2, node.file);
+        row.set_some(3, node.parent);
+        if let Some((start_byte, end_byte, start_line, end_line)) = node.span {
+            for (column, number) in (4..).zip([start_byte, end_byte, start_line, end_line]) {
+                row.set(column, number);
+            }
+        }
+        row.set_some(8, node.ordinal);
+        let texts = [
+            Some("source"),
+            Some(node.kind),
+            Some(&node.name),
+            Some(&node.qualified_name),
+            node.language,
+            definition.map(|d| d.visibility.as_str()),
+            Some(definition.map_or("", |d| &d.signature)),
+            Some(node.doc),
+        ];
+        for (column, text) in (9..).zip(texts) {
+            if let Some(text) = text {
+                row.set_bytes(column, text.as_bytes());
+            }
+        }
+        let attributes = definition.map(|d| d.attributes.as_slice()).unwrap_or_default();
+        // As string_to_array has it.
+        let attributes = if attributes.iter().all(String::is_empty) && attributes.len() < 2 {
+            no_attributes
+        } else {
+            attributes.iter().map(String::as_str).collect::<Vec<_>>().into_datum()
+        };
+        row.set_some(17, attributes);
+        if let Some(definition) = definition {
+            row.set_bytes(18, &definition.hash);
+        }
+        if let Some(text) = node.search_text {
+            row.set_bytes(19, text.as_bytes());
+        }
+        if let Some(lexemes) = lexemes {
+            row.set_bytes(20, lexemes.as_bytes());
+        }
+    }))
 }
 
 /// Writes what changed.

@@ -714,9 +714,11 @@ pub struct ResolveFile {
     /// Package clause of Go and Java, or empty.
     pub package: String,
     /// Its encoded [`Interface`].
+    #[serde(with = "crate::bytes")]
     pub interface: Vec<u8>,
     /// What its last resolution depended on, as [`encode_keys`] gives it; `None`: it has to be
     /// resolved whatever else changed.
+    #[serde(with = "crate::bytes::optional")]
     pub dependencies: Option<Vec<u8>>,
 }
 
@@ -728,8 +730,10 @@ pub struct ResolvedFile {
     /// Edges from its definitions.
     pub edges: Vec<Edge>,
     /// References without an edge, as [`Unresolved::encode_all`] gives them.
+    #[serde(with = "crate::bytes")]
     pub unresolved: Vec<u8>,
     /// Keys looked up, as [`encode_keys`] gives them.
+    #[serde(with = "crate::bytes")]
     pub dependencies: Vec<u8>,
 }
 

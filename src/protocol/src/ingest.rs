@@ -136,8 +136,10 @@ pub struct ParsedFile {
     /// For each definition the text that is searched, or an empty string when it is not worth one.
     pub search_texts: Vec<String>,
     /// What other files can see of its names: `code::Interface`, encoded.
+    #[serde(with = "crate::bytes")]
     pub interface: Vec<u8>,
     /// What resolves its references: `code::Body`, encoded.
+    #[serde(with = "crate::bytes")]
     pub body: Vec<u8>,
     /// What was wrong with it.
     pub notices: Vec<Notice>,

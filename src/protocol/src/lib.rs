@@ -3,6 +3,7 @@
 //! The only crate either side shares. It has no C or C++ below it and knows neither PostgreSQL nor
 //! RocksDB. `codec` is the one place that names bincode.
 
+mod bytes;
 pub mod code;
 pub mod codec;
 pub mod error;

@@ -64,6 +64,7 @@ pub enum RequestBody {
         /// A language's SQL spelling; by the path's extension when `None`.
         language: Option<String>,
         /// The bytes.
+        #[serde(with = "crate::bytes")]
         content: Vec<u8>,
     },
     /// Parse many files, on all cores. Items: `Item::Walk` in the order asked, `Parsed` or `Skipped`.
@@ -94,6 +95,7 @@ pub enum RequestBody {
     /// Resolve files. Items: `Item::Resolved`, in the order asked. Answer: `Response::Done`.
     ResolveFiles {
         /// Numbers of files and their encoded `code::Body`s.
+        #[serde(with = "crate::bytes::numbered")]
         bodies: Vec<(u32, Vec<u8>)>,
     },
     /// Forget what `ResolveBegin` began. Answer: `Response::Done`.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tree_sitter::Node;
 
 use super::Limits;
-use super::code::extract;
+use super::code::{extract, tables};
 use super::found::{Candidate, Found, find};
 use super::grammar::{Grammar, grammar};
 use super::languages::Rules;
@@ -87,19 +87,14 @@ fn read(
         None if language == Language::Rust => unwrapped(grammar, source, tree, &watch)?,
         _ => tree,
     };
-    let found = find(grammar, &tree, source, &watch)?;
+    let tables = tables(language, &grammar.language);
+    let tags = references.then_some(&tables.tags[..]);
+    let found = find(grammar, &tree, source, tags, &watch)?;
     let mut sweep = Sweep::new(language, grammar, source, &found, limits.max_depth);
     sweep.run(&watch)?;
     let (interface, body) = if references {
-        extract(
-            language,
-            &grammar.language,
-            &tree,
-            source,
-            &sweep.definitions,
-            &sweep.nodes,
-            &watch,
-        )
+        let (definitions, nodes) = (&sweep.definitions, &sweep.nodes);
+        extract(language, tables, &found.visits, source, definitions, nodes, &watch)
     } else {
         (Interface::new(language), Body::default())
     };

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU16;
 
 use onyx_protocol::facts::NodeKind;
 use onyx_protocol::ingest::Notice;
@@ -39,6 +40,18 @@ pub(super) struct Found<'t> {
     pub package: Option<Node<'t>>,
     /// First bytes of `yield`s, in order.
     pub yields: Vec<usize>,
+    /// The nodes that are looked at again, in order.
+    pub visits: Vec<Visit<'t>>,
+}
+
+/// A node with a tag, or with nodes in it.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'t> {
+    pub node: Node<'t>,
+    /// Of a node with a tag, the field of its parent it stands in.
+    pub field: Option<NonZeroU16>,
+    /// Place in `visits` behind what is in it.
+    pub end: u32,
 }
 
 thread_local! {
@@ -81,13 +94,19 @@ pub(super) fn tree(
 /// Run over a whole tree, tree-sitter's query cursor costs half as much as parsing, most of it at
 /// nodes no pattern begins with. So the tree is walked here and the query is run at the nodes of a
 /// kind that begins a pattern, for patterns that begin right there.
+///
+/// With tags (by node kind; 0 for none) it keeps the `visits` of a second walk, which would cost as much.
 pub(super) fn find<'t>(
     grammar: &Grammar,
     tree: &'t Tree,
     source: &'t str,
+    tags: Option<&[u8]>,
     watch: &Watch<'_>,
 ) -> Result<Found<'t>, Notice> {
     let mut found = Found::default();
+    // Places of the visits around the cursor, and how many they were where the patterns end.
+    let mut around: Vec<u32> = Vec::with_capacity(64);
+    let mut only_visits: Option<usize> = None;
     let mut statement: Option<Node<'t>> = None;
     QUERIES.with_borrow_mut(|queries| {
         queries.set_max_start_depth(Some(0));
@@ -95,10 +114,14 @@ pub(super) fn find<'t>(
         let mut steps = 0_u32;
         'tree: loop {
             let node = cursor.node();
-            let mut enter = true;
-            match grammar.roots.get(usize::from(node.kind_id())).copied() {
+            let kind = usize::from(node.kind_id());
+            let (mut enter, mut is_small) = (true, false);
+            match grammar.roots.get(kind).copied().filter(|_| only_visits.is_none()) {
                 None | Some(Root::None) => {}
-                Some(Root::Lone(Role::Small)) => enter = node.descendant_count() > SMALL,
+                Some(Root::Lone(Role::Small)) => {
+                    is_small = node.descendant_count() <= SMALL;
+                    enter = !is_small || tags.is_some();
+                }
                 Some(Root::Lone(Role::Statement)) => statement = Some(node),
                 Some(Root::Lone(role)) => {
                     enter = role != Role::Comment;
@@ -119,10 +142,30 @@ pub(super) fn find<'t>(
             if steps.is_multiple_of(1 << 10) && watch.poll().is_break() {
                 break;
             }
+            let tag = tags.and_then(|tags| tags.get(kind).copied()).unwrap_or(0);
+            let field = if tag != 0 { cursor.field_id() } else { None };
+            let place = found.visits.len() as u32;
             if enter && cursor.goto_first_child() {
+                if tags.is_some() {
+                    if is_small {
+                        only_visits = Some(around.len());
+                    }
+                    found.visits.push(Visit { node, field, end: place + 1 });
+                    around.push(place);
+                }
                 continue;
             }
+            if tag != 0 {
+                found.visits.push(Visit { node, field, end: place + 1 });
+            }
             while !cursor.goto_next_sibling() {
+                let end = found.visits.len() as u32;
+                if let Some(place) = around.pop() {
+                    found.visits[place as usize].end = end;
+                }
+                if only_visits == Some(around.len()) {
+                    only_visits = None;
+                }
                 if !cursor.goto_parent() {
                     break 'tree;
                 }
@@ -222,7 +265,7 @@ mod tests {
             let watch = Watch::new(Duration::from_secs(60), &|| false);
             let grammar = grammar(language).unwrap();
             let tree = tree(grammar, source, None, &watch).unwrap();
-            let fast = find(grammar, &tree, source, &watch).unwrap();
+            let fast = find(grammar, &tree, source, None, &watch).unwrap();
             let naive = find_all(grammar, &tree, source);
             let candidates = |found: &Found<'_>| {
                 let candidates = found.candidates.iter();

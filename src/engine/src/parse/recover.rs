@@ -73,7 +73,7 @@ fn worth(
     errors: &Errors,
     watch: &Watch<'_>,
 ) -> Option<(usize, usize)> {
-    let found = find(grammar, tree, source, watch).ok()?;
+    let found = find(grammar, tree, source, None, watch).ok()?;
     Some((found.candidates.len(), source.len().saturating_sub(errors.bytes)))
 }
 

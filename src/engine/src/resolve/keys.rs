@@ -7,6 +7,7 @@ use onyx_protocol::code::{
 };
 
 /// 64-bit hash that is the same on every machine and in every version: FNV-1a with a final mix.
+#[derive(Clone, Copy)]
 pub(super) struct Fnv(u64);
 
 impl Fnv {
@@ -96,13 +97,19 @@ pub(super) fn package(family: u8, text: &str) -> u64 {
     Fnv::new(3).number(u64::from(family)).text(text).end()
 }
 
+/// What the containers of names in a file begin with: hashing its path each time would cost the most of
+/// many a look.
+pub(super) fn containers(path: &str) -> Fnv {
+    Fnv::new(4).text(path)
+}
+
 /// A file or definition as a container of names.
-pub(super) fn container(path: &str, interface: &Interface, within: Within) -> u64 {
+pub(super) fn container(containers: Fnv, interface: &Interface, within: Within) -> u64 {
     let identity = within.number().map_or(0, |n| match interface.definitions.get(n as usize) {
         Some(definition) => definition.identity,
         None => 0,
     });
-    Fnv::new(4).text(path).number(identity).end()
+    containers.number(identity).end()
 }
 
 /// A name in a container.

@@ -45,6 +45,7 @@ pub(super) struct File {
     pub interface: Interface,
     pub rules: &'static dyn Rules,
     names: Map<u64, Vec<Named>>,
+    containers: Fnv,
     globs: Map<u32, Vec<u32>>,
 }
 
@@ -58,6 +59,7 @@ impl File {
             package: input.package.clone(),
             rules: languages::rules(input.language),
             names: Map::default(),
+            containers: keys::containers(&input.path),
             globs: Map::default(),
             interface: Interface::new(input.language),
         };
@@ -94,7 +96,7 @@ impl File {
     }
 
     pub fn container(&self, within: Within) -> u64 {
-        keys::container(&self.path, &self.interface, within)
+        keys::container(self.containers, &self.interface, within)
     }
 
     pub fn declared(&self, number: u32) -> Option<&Declared> {

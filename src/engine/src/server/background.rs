@@ -1,10 +1,9 @@
 //! Embedding what is queued, while nobody waits: one thread, small batches, behind every
-//! interactive call, and not while a directory is read. A user waits for that, and the texts it
+//! interactive call, and not while something is ingested. A user waits for that, and the texts it
 //! queues belong to a transaction that may still be rolled back.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -26,27 +25,12 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How often a paused thread looks whether it may go on.
 const PAUSED: Duration = Duration::from_millis(20);
 
-/// Holds embedding in the background for as long as it lives.
-pub struct Pause<'a>(&'a Engine);
-
-/// Holds embedding in the background; a batch under way is finished.
-pub fn pause(engine: &Engine) -> Pause<'_> {
-    engine.walks.fetch_add(1, Ordering::Relaxed);
-    Pause(engine)
-}
-
-impl Drop for Pause<'_> {
-    fn drop(&mut self) {
-        self.0.walks.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Starts the thread.
 pub fn start(engine: &Arc<Engine>) -> io::Result<()> {
     let engine = Arc::clone(engine);
     thread::Builder::new().name("embedder".into()).spawn(move || {
         loop {
-            if engine.walks.load(Ordering::Relaxed) > 0 {
+            if engine.ingests.are_under_way() {
                 thread::sleep(PAUSED);
                 continue;
             }

@@ -18,6 +18,7 @@ use onyx_protocol::{ErrorKind, PROTOCOL_VERSION, WireError, codec};
 use rustix::net::RecvFlags;
 
 use super::dispatch::Sessions;
+use super::ingests::Ingest;
 use super::{Engine, dispatch, startup};
 use crate::store::lock;
 
@@ -204,7 +205,7 @@ pub fn serve(engine: &Arc<Engine>, stream: &UnixStream) {
 fn try_serve(engine: &Arc<Engine>, mut stream: &UnixStream) -> io::Result<()> {
     greet(&mut stream)?;
     let inbox = Mutex::new(Inbox::default());
-    let mut sessions = Sessions::default();
+    let mut sessions = Sessions::new(Ingest::new(&engine.ingests));
     loop {
         let Some(received) = lock(&inbox).next(stream)? else { return Ok(()) };
         let id = received.id;

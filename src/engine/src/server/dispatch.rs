@@ -4,6 +4,7 @@ use std::path::Path;
 
 use onyx_protocol::facts::Language;
 use onyx_protocol::index::{Content, GenerationHeader, GenerationId, Hit, QueryValue};
+use onyx_protocol::ingest::{WalkItem, WalkRequest};
 use onyx_protocol::limits::{MAX_EMBED_TEXTS, MAX_FILE_BYTES};
 use onyx_protocol::message::{Item, RequestBody, Response};
 use onyx_protocol::model::ModelSpec;
@@ -11,8 +12,9 @@ use onyx_protocol::{ErrorKind, WireError};
 
 use super::cache::store_key;
 use super::connection::Call;
-use super::{Engine, background, stat};
-use super::{history, resolution};
+use super::ingests::Ingest;
+use super::resolution::Session;
+use super::{Engine, history, stat};
 use crate::embed::Priority;
 use crate::history::compare;
 use crate::{parse, walk};
@@ -21,10 +23,16 @@ use crate::{parse, walk};
 const PROBE: &str = "onyx probes a model";
 
 /// What a connection has begun.
-#[derive(Default)]
 pub struct Sessions {
-    resolution: resolution::Session,
+    resolution: Session,
     history: history::Session,
+}
+
+impl Sessions {
+    /// Of one that ingests nothing yet.
+    pub fn new(ingest: Ingest) -> Self {
+        Self { resolution: Session::new(ingest), history: history::Session::default() }
+    }
 }
 
 /// Answers a request.
@@ -44,18 +52,8 @@ pub fn run(
         RequestBody::Parse { path, language, content } => {
             parse_file(engine, &path, language.as_deref(), &content, call)?
         }
-        RequestBody::Walk(request) => {
-            let _pause = background::pause(engine);
-            Response::Walked(walk::walk(
-                &request,
-                &engine.parse_limits(),
-                engine.workers(),
-                &|| call.cancelled(),
-                &mut |items| call.send(&Item::Walk(items)),
-            )?)
-        }
-        RequestBody::ParseFiles { files } => {
-            let _pause = background::pause(engine);
+        RequestBody::Walk(request) => walk(engine, session, &request, call)?,
+        RequestBody::ParseFiles { files } => session.part(|_| {
             walk::parse_files(
                 &files,
                 &engine.parse_limits(),
@@ -63,37 +61,35 @@ pub fn run(
                 &|| call.cancelled(),
                 &mut |items| call.send(&Item::Walk(items)),
             )?;
-            Response::Done
-        }
-        RequestBody::ResolveBegin => session.begin(),
-        RequestBody::ResolveBefore { files } => session.before(files)?,
-        RequestBody::ResolveAdd { files } => session.add(files)?,
-        RequestBody::ResolvePlan => session.plan()?,
-        RequestBody::ResolveFiles { bodies } => {
-            let _pause = background::pause(engine);
+            Ok(Response::Done)
+        })?,
+        RequestBody::ResolveBegin => session.part(Session::begin)?,
+        RequestBody::ResolveBefore { files } => session.part(|session| session.before(files))?,
+        RequestBody::ResolveAdd { files } => session.part(|session| session.add(files))?,
+        RequestBody::ResolvePlan => session.part(Session::plan)?,
+        RequestBody::ResolveFiles { bodies } => session.part(|session| {
             session.resolve(&bodies, engine.workers(), &|| call.cancelled(), &mut |files| {
                 call.send(&Item::Resolved(files))
-            })?
-        }
+            })
+        })?,
         RequestBody::ResolveEnd => session.end(),
         RequestBody::HistoryOpen(request) => history.open(&request, &|| call.cancelled())?,
         RequestBody::HistoryBase(base) => history.base(base)?,
-        RequestBody::HistoryWalk { commits } => {
-            let _pause = background::pause(engine);
+        RequestBody::HistoryWalk { commits } => session.part(|_| {
             history.walk(
                 commits,
                 &engine.parse_limits(),
                 engine.workers(),
                 &|| call.cancelled(),
                 &mut |commits| call.send(&Item::History(commits)),
-            )?
-        }
+            )
+        })?,
         RequestBody::HistoryClose => history.close(),
-        RequestBody::HistoryCompare { old, new } => {
+        RequestBody::HistoryCompare { old, new } => session.part(|_| {
             let (limits, workers) = (engine.parse_limits(), engine.workers());
             let compared = compare(old, new, &limits, workers, &|| call.cancelled())?;
-            Response::HistoryCompared(Box::new(compared))
-        }
+            Ok(Response::HistoryCompared(Box::new(compared)))
+        })?,
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             let number = indexes.insert(generation, stamp, durable, entries)?;
@@ -143,6 +139,33 @@ pub fn run(
             Response::Done
         }
     })
+}
+
+fn walk(
+    engine: &Engine,
+    session: &Session,
+    request: &WalkRequest,
+    call: &Call<'_>,
+) -> Result<Response, WireError> {
+    let ingest = session.ingest.request();
+    let mut unchanged = 0;
+    let mut changed = false;
+    let walked = walk::walk(
+        request,
+        &engine.parse_limits(),
+        engine.workers(),
+        &|| call.cancelled(),
+        &mut |items| {
+            unchanged += items.iter().filter(|i| matches!(i, WalkItem::Unchanged { .. })).count();
+            changed |= items.iter().any(|item| matches!(item, WalkItem::Parsed(_)));
+            call.send(&Item::Walk(items))
+        },
+    )?;
+    // Where nothing is new and nothing gone, nothing is resolved.
+    if changed || unchanged < request.known.len() {
+        ingest.more_follows();
+    }
+    Ok(Response::Walked(walked))
 }
 
 fn embed(

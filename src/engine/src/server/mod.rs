@@ -8,6 +8,7 @@
 //! | `dispatch` | requests to rooms |
 //! | `resolution` | one client's files whose references are resolved |
 //! | `history` | one client's repository whose history is read |
+//! | `ingests` | which clients ingest |
 //! | `background` | embedding what is queued |
 //! | `cache` | the store as the embedder's cache |
 //! | `stat` | the engine's own figures |
@@ -17,13 +18,13 @@ mod cache;
 mod connection;
 mod dispatch;
 mod history;
+mod ingests;
 mod listener;
 mod resolution;
 mod startup;
 mod stat;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::embed::Embedder;
 use crate::index::Indexes;
 use crate::parse;
 use crate::store::{Store, read};
+use ingests::Ingests;
 use stat::Counters;
 
 pub use startup::run;
@@ -47,8 +49,8 @@ struct Engine {
     embedder: Arc<Embedder>,
     settings: RwLock<Settings>,
     counters: Counters,
-    /// Directories being walked: embedding in the background waits for them, see `background`.
-    walks: AtomicUsize,
+    /// Embedding in the background waits for them.
+    ingests: Arc<Ingests>,
 }
 
 impl Engine {
@@ -66,7 +68,7 @@ impl Engine {
             embedder,
             settings: RwLock::new(settings),
             counters: Counters::default(),
-            walks: AtomicUsize::new(0),
+            ingests: Arc::default(),
         })
     }
 

@@ -10,11 +10,12 @@ use onyx_protocol::limits::STREAM_BATCH_BYTES;
 use onyx_protocol::message::Response;
 use onyx_protocol::{ErrorKind, WireError};
 
+use super::ingests::Ingest;
 use crate::resolve::{FileInput, Workspace};
 
-/// What one connection is resolving.
-#[derive(Default)]
+/// What one connection is ingesting and resolving.
 pub struct Session {
+    pub ingest: Ingest,
     resolution: Option<Resolution>,
 }
 
@@ -48,12 +49,28 @@ fn unreadable(error: CodecError) -> WireError {
 }
 
 impl Session {
-    pub fn begin(&mut self) -> Response {
+    pub fn new(ingest: Ingest) -> Self {
+        Self { ingest, resolution: None }
+    }
+
+    /// Works on a request of a resolution that is not its last.
+    pub fn part(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<Response, WireError>,
+    ) -> Result<Response, WireError> {
+        let ingest = self.ingest.request();
+        let response = work(self)?;
+        ingest.more_follows();
+        Ok(response)
+    }
+
+    pub fn begin(&mut self) -> Result<Response, WireError> {
         self.resolution = Some(Resolution::default());
-        Response::Done
+        Ok(Response::Done)
     }
 
     pub fn end(&mut self) -> Response {
+        drop(self.ingest.request());
         self.resolution = None;
         Response::Done
     }

@@ -298,7 +298,7 @@ fn declarator<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         let value = value.map_or(0, |n| own(b, n));
         let scope = b.scope;
         let is_var = b.scopes[scope as usize].kind == ScopeKind::Block
-            && node.parent().is_some_and(|n| n.kind() == "variable_declaration");
+            && b.parent_kind() == "variable_declaration";
         if is_var {
             while b.scopes[b.scope as usize].kind == ScopeKind::Block {
                 b.scope = b.scopes[b.scope as usize].parent;

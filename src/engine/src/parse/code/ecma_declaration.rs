@@ -143,16 +143,17 @@ fn receiver<'t>(
         let known = is_of_object && found(b, object).is_some();
         let value = match field {
             _ if known => b.own.expr(Expr::Name(object)),
-            Some("right") => set_on(b, node),
+            Some("right") => set_on(b),
             _ => 0,
         };
         b.bind("this", 0, value, at);
     }
 }
 
-/// What a function is set on by a computed name: `x[name] = function`, `X.prototype[name] = function`.
-fn set_on<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> ExprId {
-    let left = node.parent().and_then(|n| n.child_by_field_name("left"));
+/// What the function the walk is at is set on by a computed name: `x[name] = function`,
+/// `X.prototype[name] = function`.
+fn set_on(b: &mut Builder<'_, '_>) -> ExprId {
+    let left = b.parent().and_then(|n| n.child_by_field_name("left"));
     let left = left.filter(|n| n.kind() == "subscript_expression");
     let Some(object) = left.and_then(|n| n.child_by_field_name("object")) else { return 0 };
     match object.kind() {
@@ -202,7 +203,8 @@ fn parameters<'t>(
     // What the function it is an argument of passes to it.
     let mut callee = 0;
     if number.is_none() && !children.is_empty() {
-        let call = node.parent().filter(|n| n.kind() == "arguments").and_then(|n| n.parent());
+        let is_argument = b.parent_kind() == "arguments";
+        let call = b.above(1).filter(|_| is_argument);
         let of = call.and_then(|call| call.child_by_field_name("function")).map(bare);
         callee = of.filter(|n| n.kind() == "member_expression").map_or(0, |n| own(b, n));
     }

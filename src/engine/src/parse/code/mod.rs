@@ -1,6 +1,6 @@
 //! The facts of `onyx_protocol::code`: what a file's names mean to others, and its references.
 //!
-//! One more pass over the tree, with a cursor: each language has a table from node kinds to a tag and
+//! One more pass over the tree, along the visits that `found` kept: each language has a table from node kinds to a tag and
 //! an `Extractor` that is asked at the nodes with a tag. What a handler opens (scope, definition) holds
 //! for the node's inside and is closed behind it. Expressions and types are turned into shapes by
 //! functions that recurse at most `MAX_SHAPE` deep; the walk itself does not recurse.
@@ -43,15 +43,17 @@ mod rust_items;
 mod rust_macro;
 mod rust_shape;
 
+use std::num::NonZeroU16;
 use std::sync::OnceLock;
 
 use onyx_protocol::code::{Body, Interface};
 use onyx_protocol::facts::{Definition, Language};
-use tree_sitter::{Node, Tree};
+use tree_sitter::Node;
 
 pub(super) use builder::Builder;
 pub(super) use pool::Interner;
 
+use super::found::Visit;
 use super::watch::Watch;
 
 /// Deepest shape of an expression or type; what lies deeper is unknown.
@@ -95,8 +97,8 @@ trait ObjectExtractor: Sync {
     fn walk<'t>(
         &self,
         builder: &mut Builder<'_, 't>,
-        tree: &'t Tree,
-        tags: &[u8],
+        visits: &[Visit<'t>],
+        tables: &'static Tables,
         watch: &Watch<'_>,
     );
     fn tag_of(&self, kind: &str) -> u8;
@@ -107,6 +109,14 @@ struct Frame {
     scope: u32,
     within: onyx_protocol::code::Within,
     in_type: bool,
+    /// Place of the first visit behind the node.
+    end: u32,
+}
+
+impl Frame {
+    fn put_back(&self, builder: &mut Builder<'_, '_>) {
+        (builder.scope, builder.within, builder.in_type) = (self.scope, self.within, self.in_type);
+    }
 }
 
 impl<E: Extractor> ObjectExtractor for E {
@@ -117,42 +127,38 @@ impl<E: Extractor> ObjectExtractor for E {
     fn walk<'t>(
         &self,
         builder: &mut Builder<'_, 't>,
-        tree: &'t Tree,
-        tags: &[u8],
+        visits: &[Visit<'t>],
+        tables: &'static Tables,
         watch: &Watch<'_>,
     ) {
-        let mut cursor = tree.walk();
         let mut frames: Vec<Frame> = Vec::with_capacity(64);
-        let mut steps = 0_u32;
-        loop {
-            let frame =
-                Frame { scope: builder.scope, within: builder.within, in_type: builder.in_type };
-            let node = cursor.node();
-            let tag = tags.get(usize::from(node.kind_id())).copied().unwrap_or(0);
-            let step = match tag {
+        let (mut place, mut steps) = (0_u32, 0_u32);
+        while let Some(&Visit { node, field, end }) = visits.get(place as usize) {
+            while let Some(frame) = frames.pop_if(|frame| frame.end <= place) {
+                frame.put_back(builder);
+                builder.around.pop();
+            }
+            let frame = Frame {
+                scope: builder.scope,
+                within: builder.within,
+                in_type: builder.in_type,
+                end,
+            };
+            let step = match tables.tag(node) {
                 0 => Step::Into,
-                _ => self.enter(builder, tag, node, cursor.field_name()),
+                tag => self.enter(builder, tag, node, field.and_then(|id| tables.field(id))),
             };
             steps += 1;
             if steps.is_multiple_of(1 << 12) && watch.poll().is_break() {
                 return;
             }
-            if step == Step::Into && cursor.goto_first_child() {
+            if step == Step::Into && end > place + 1 {
                 frames.push(frame);
                 builder.around.push(node);
-                continue;
-            }
-            (builder.scope, builder.within, builder.in_type) =
-                (frame.scope, frame.within, frame.in_type);
-            while !cursor.goto_next_sibling() {
-                if !cursor.goto_parent() {
-                    return;
-                }
-                builder.around.pop();
-                if let Some(frame) = frames.pop() {
-                    (builder.scope, builder.within, builder.in_type) =
-                        (frame.scope, frame.within, frame.in_type);
-                }
+                place += 1;
+            } else {
+                frame.put_back(builder);
+                place = end;
             }
         }
     }
@@ -163,29 +169,47 @@ fn field_number(node: Node<'_>, name: &str) -> u16 {
     node.language().field_id_for_name(name).map_or(u16::MAX, std::num::NonZeroU16::get)
 }
 
-/// Tags by node kind id of a language's grammar.
-fn tags(
-    language: Language,
-    tables: &tree_sitter::Language,
-    of: &dyn ObjectExtractor,
-) -> &'static [u8] {
-    static TAGS: [OnceLock<Vec<u8>>; Language::ALL.len()] =
+/// What is looked up for a language's nodes by their numbers.
+pub(super) struct Tables {
+    /// By node kind id.
+    pub tags: Vec<u8>,
+    /// By field id.
+    fields: Vec<String>,
+}
+
+impl Tables {
+    fn tag(&self, node: Node<'_>) -> u8 {
+        self.tags.get(usize::from(node.kind_id())).copied().unwrap_or(0)
+    }
+
+    fn field(&self, id: NonZeroU16) -> Option<&str> {
+        self.fields.get(usize::from(id.get())).map(String::as_str)
+    }
+}
+
+/// The tables of a language, made at their first use.
+pub(super) fn tables(language: Language, grammar: &tree_sitter::Language) -> &'static Tables {
+    static TABLES: [OnceLock<Tables>; Language::ALL.len()] =
         [const { OnceLock::new() }; Language::ALL.len()];
-    TAGS[language as usize].get_or_init(|| {
-        let count = u16::try_from(tables.node_kind_count()).unwrap_or(u16::MAX);
-        let tag = |id| match tables.node_kind_is_named(id) {
-            true => of.tag_of(tables.node_kind_for_id(id).unwrap_or_default()),
-            false => 0,
+    TABLES[language as usize].get_or_init(|| {
+        let count = u16::try_from(grammar.node_kind_count()).unwrap_or(u16::MAX);
+        let tag = |id| match extractor(language) {
+            Some(of) if grammar.node_kind_is_named(id) => {
+                of.tag_of(grammar.node_kind_for_id(id).unwrap_or_default())
+            }
+            _ => 0,
         };
-        (0..count).map(tag).collect()
+        let last = u16::try_from(grammar.field_count()).unwrap_or(u16::MAX - 1);
+        let field = |id| grammar.field_name_for_id(id).unwrap_or_default().to_owned();
+        Tables { tags: (0..count).map(tag).collect(), fields: (0..=last).map(field).collect() }
     })
 }
 
 /// Interface and body of one file. `nodes` are the nodes of its definitions, by their numbers.
 pub(super) fn extract<'t>(
     language: Language,
-    tables: &tree_sitter::Language,
-    tree: &'t Tree,
+    tables: &'static Tables,
+    visits: &[Visit<'t>],
     source: &'t str,
     definitions: &[Definition],
     nodes: &[Node<'t>],
@@ -193,7 +217,7 @@ pub(super) fn extract<'t>(
 ) -> (Interface, Body) {
     let mut builder = Builder::new(language, source, definitions, nodes);
     if let Some(extractor) = extractor(language) {
-        extractor.walk(&mut builder, tree, tags(language, tables, extractor), watch);
+        extractor.walk(&mut builder, visits, tables, watch);
     }
     builder.finish()
 }
