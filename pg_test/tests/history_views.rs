@@ -522,7 +522,7 @@ fn forget_at_random(seed: u64) {
 #[test]
 fn what_remains_of_a_history_is_what_it_was() {
     let seeds = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = seeds.map_or(1..=4, |seed| seed..=seed);
+    let seeds = seeds.map_or(1..=3, |seed| seed..=seed);
     seeds.for_each(forget_at_random);
 }
 
@@ -590,15 +590,16 @@ fn a_history_without_git_is_forgotten_too() {
     client.run("RESET ROLE; DROP OWNED BY reader; DROP ROLE reader");
 }
 
-/// A history of so many commits of one file, a minute apart, made at once.
+/// A history of one file, a minute apart, made at once. Messages are long, so that it is sent in parts.
 fn long_history(texts: impl Iterator<Item = String>) -> GitRepo {
     let repo = GitRepo::new();
     let mut stream = String::new();
     for (number, text) in texts.enumerate() {
         let time = 1_600_000_000 + 60 * number;
         stream += &format!(
-            "commit refs/heads/main\nmark :{}\ncommitter Ada <ada@example.org> {time} +0000\ndata 1\nx\n",
-            number + 1
+            "commit refs/heads/main\nmark :{}\ncommitter Ada <ada@example.org> {time} +0000\ndata 8192\n{:8192}\n",
+            number + 1,
+            "x"
         );
         if number > 0 {
             stream += &format!("from :{number}\n");
