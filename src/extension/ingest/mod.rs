@@ -3,10 +3,13 @@
 //! The engine reads and parses; this side writes. Everything one call does is one transaction.
 
 mod batch;
+mod borders;
 mod edges;
 mod links;
+mod locks;
 mod nodes;
 mod places;
+mod resolution;
 mod rows;
 mod summary;
 mod verify;

@@ -29,6 +29,9 @@ pub enum CodecError {
     /// Bytes of another version of their format.
     #[error("format version {0} is not known")]
     Version(u8),
+    /// More values than there are numbers for them.
+    #[error("there are too many to be numbered")]
+    Full,
 }
 
 /// Encodes a value.

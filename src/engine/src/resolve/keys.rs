@@ -96,13 +96,23 @@ pub(super) fn package(family: u8, text: &str) -> u64 {
     Fnv::new(3).number(u64::from(family)).text(text).end()
 }
 
+/// A key as it is asked for within one repository.
+pub(super) fn within(repo: u64, key: u64) -> u64 {
+    Fnv::new(14).number(repo).number(key).end()
+}
+
+/// The packages of a language family that others find by a name.
+pub(super) fn provided(family: u8, text: &str) -> u64 {
+    Fnv::new(15).number(u64::from(family)).text(text).end()
+}
+
 /// A file or definition as a container of names.
-pub(super) fn container(path: &str, interface: &Interface, within: Within) -> u64 {
+pub(super) fn container(repo: u64, path: &str, interface: &Interface, within: Within) -> u64 {
     let identity = within.number().map_or(0, |n| match interface.definitions.get(n as usize) {
         Some(definition) => definition.identity,
         None => 0,
     });
-    Fnv::new(4).text(path).number(identity).end()
+    Fnv::new(4).number(repo).text(path).number(identity).end()
 }
 
 /// A name in a container.

@@ -45,9 +45,10 @@ pub fn run(
                 &mut |items| call.send(&Item::Walk(items)),
             )?)
         }
-        RequestBody::ResolveBegin => session.begin(),
+        RequestBody::ResolveBegin { repo, state } => session.begin(&engine.kept, repo, state),
+        RequestBody::ResolveUse { repo, state } => session.join(&engine.kept, repo, state)?,
         RequestBody::ResolveBefore { files } => session.before(files)?,
-        RequestBody::ResolveAdd { files } => session.add(files)?,
+        RequestBody::ResolveAdd { repo, files } => session.add(repo, files)?,
         RequestBody::ResolvePlan => session.plan()?,
         RequestBody::ResolveFiles { bodies } => {
             let _pause = background::pause(engine);
@@ -55,7 +56,7 @@ pub fn run(
                 call.send(&Item::Resolved(files))
             })?
         }
-        RequestBody::ResolveEnd => session.end(),
+        RequestBody::ResolveEnd { states } => session.end(&engine.kept, &states),
         RequestBody::IndexCreate(header) => create(engine, header)?,
         RequestBody::IndexInsert { generation, stamp, durable, entries } => {
             let number = indexes.insert(generation, stamp, durable, entries)?;

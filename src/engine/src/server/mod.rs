@@ -7,6 +7,7 @@
 //! | `connection` | one client's frames, cancel, deadlines |
 //! | `dispatch` | requests to rooms |
 //! | `resolution` | one client's files whose references are resolved |
+//! | `kept` | repositories' files between resolutions |
 //! | `background` | embedding what is queued |
 //! | `cache` | the store as the embedder's cache |
 //! | `stat` | the engine's own figures |
@@ -15,6 +16,7 @@ mod background;
 mod cache;
 mod connection;
 mod dispatch;
+mod kept;
 mod listener;
 mod resolution;
 mod startup;
@@ -45,6 +47,8 @@ struct Engine {
     embedder: Arc<Embedder>,
     settings: RwLock<Settings>,
     counters: Counters,
+    /// Repositories' files between resolutions.
+    kept: kept::Kept,
     /// Directories being walked: embedding in the background waits for them, see `background`.
     walks: AtomicUsize,
 }
@@ -64,6 +68,7 @@ impl Engine {
             embedder,
             settings: RwLock::new(settings),
             counters: Counters::default(),
+            kept: kept::Kept::default(),
             walks: AtomicUsize::new(0),
         })
     }
