@@ -10,6 +10,7 @@ TARGETS = {
     "bench-embed": "embedding",
     "bench-search": "search",
     "bench-graph": "graph",
+    "bench-edit": "edit",
     "bench-vector": "vector",
     "eval-search": "retrieval",
     "eval-graph": "resolution",

@@ -230,3 +230,108 @@ fn sessions_that_change_linked_repositories_at_once_leave_exact_edges() {
     println!("{done} changes, {deadlocks} deadlocks");
     assert!(deadlocks * 20 <= done, "{deadlocks} deadlocks in {done} changes");
 }
+
+#[test]
+fn the_engine_keeps_what_files_say_and_nothing_depends_on_it() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.database("keeps");
+    let (mut session, notices) = cluster.connect_hearing("keeps");
+    client.run(&library(BOX));
+    client.run(&ingest("app", "main.py", APP));
+    session.run("SET client_min_messages = debug1");
+    let mut edits = 0;
+    // Whether the engine had the facts, for each repository it was asked about.
+    let mut edit = |session: &mut Client, end: &str| -> Vec<(String, bool)> {
+        edits += 1;
+        let text = format!("{}\n# {edits}\n\ndef more{edits}(): pass\n", BOX);
+        session.run(&format!("BEGIN; {}; {end}", ingest("library", "parcel/box.py", &text)));
+        let asked = notices.take("DEBUG").into_iter().filter_map(|notice| {
+            let (has, repo) = notice
+                .message()
+                .strip_prefix("the engine ")?
+                .split_once(" the facts of repository ")?;
+            Some((repo.to_owned(), has == "has"))
+        });
+        asked.collect()
+    };
+    let repo = |client: &mut Client, name: &str| -> String {
+        client.text(&format!("SELECT id FROM onyx.repos WHERE name = '{name}'"))
+    };
+    let (library, app) = (repo(&mut client, "library"), repo(&mut client, "app"));
+    let has = |repo: &str| vec![(repo.to_owned(), true)];
+    let lacks = |repo: &str| vec![(repo.to_owned(), false)];
+
+    assert_eq!(edit(&mut session, "COMMIT"), has(&library));
+    assert_eq!(edit(&mut session, "COMMIT"), has(&library));
+    // Of what is undone nothing is believed.
+    assert_eq!(edit(&mut session, "ROLLBACK"), has(&library));
+    assert_eq!(edit(&mut session, "COMMIT"), lacks(&library));
+    assert_eq!(edit(&mut session, "COMMIT"), has(&library));
+    // Nor of what another session does meanwhile, nor after the engine was away.
+    client.run(&ingest("library", "parcel/other.py", "def f(): pass"));
+    assert_eq!(edit(&mut session, "COMMIT"), has(&library));
+    cluster.kill_engine();
+    cluster.wait_for_engine();
+    assert_eq!(edit(&mut session, "COMMIT"), lacks(&library));
+    assert_eq!(edit(&mut session, "COMMIT"), has(&library));
+    assert_verified(&mut client, "after all of it");
+    // A change that concerns another repository finds what is kept of both.
+    let text = BOX.replace("open", "unfold");
+    session.run(&ingest("library", "parcel/box.py", &text));
+    session.run(&ingest("library", "parcel/box.py", BOX));
+    let asked: Vec<String> = notices.take("DEBUG").iter().map(|n| n.message().to_owned()).collect();
+    let kept = format!("the engine has the facts of repository {app}");
+    assert!(asked.contains(&kept), "{asked:?}");
+    assert_verified(&mut client, "in the end");
+}
+
+#[test]
+fn sessions_that_lose_the_engine_now_and_then_leave_exact_edges() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.database("losses");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let failures = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (cluster, stop, failures) = (&cluster, &stop, &failures);
+        let workers: Vec<_> = (0..3)
+            .map(|session| {
+                scope.spawn(move || {
+                    let mut client = cluster.connect_to("losses");
+                    for number in 0..25 {
+                        let method = ["open", "unfold", "close"][(number + session) % 3];
+                        let statement = match session {
+                            0 => library(&BOX.replace("open", method)),
+                            _ => ingest(
+                                &format!("app{session}"),
+                                "main.py",
+                                &APP.replace("open", method),
+                            ),
+                        };
+                        while let Err(error) = client.batch_execute(&statement) {
+                            let code = error.code().map(postgres::error::SqlState::code);
+                            assert!(
+                                matches!(code, Some("58000" | "40P01")),
+                                "{}",
+                                onyx_pg_test::sql::describe(&error)
+                            );
+                            failures.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                cluster.kill_engine();
+                cluster.wait_for_engine();
+                std::thread::sleep(Duration::from_millis(400));
+            }
+        });
+        let ends: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        assert!(ends.iter().all(Result::is_ok), "a session failed");
+    });
+    cluster.wait_for_engine();
+    assert_verified(&mut client, "after the losses");
+    println!("{} changes failed and were tried again", failures.into_inner());
+}

@@ -71,7 +71,7 @@ impl Resolution {
         let is_clean = matches!(files, Files::Clean);
         let state = if is_clean { None } else { state_of(repo)? };
         client::wait_for_start();
-        let known = ask(RequestBody::ResolveBegin { repo, state })?;
+        let known = ask(repo, RequestBody::ResolveBegin { repo, state })?;
         let mut changed = &[][..];
         if let Files::Changed(before, now) = files {
             for files in batches(before) {
@@ -109,7 +109,7 @@ impl Resolution {
         // Before its files are read: a state that ends meanwhile is never asked for again.
         let state = if self.is_clean { None } else { state_of(repo)? };
         self.seen.repos.insert(repo, state);
-        if !ask(RequestBody::ResolveUse { repo, state })? {
+        if !ask(repo, RequestBody::ResolveUse { repo, state })? {
             send_all(repo, false)?;
             self.states.extend(state.map(|state| (repo, state)));
         }
@@ -182,10 +182,14 @@ impl Resolution {
     }
 }
 
-/// Asks something that is answered with whether the engine has a state.
-fn ask(body: RequestBody) -> Result<bool, Error> {
+/// Asks something that is answered with whether the engine has a repository's state.
+fn ask(repo: i64, body: RequestBody) -> Result<bool, Error> {
     match client::call(body)? {
-        Response::Resolving { known } => Ok(known),
+        Response::Resolving { known } => {
+            let has = if known { "has" } else { "does not have" };
+            pgrx::debug1!("the engine {has} the facts of repository {repo}");
+            Ok(known)
+        }
         _ => Err(Error::Protocol { detail: "The state of a repository was expected.".into() }),
     }
 }

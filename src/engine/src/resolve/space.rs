@@ -7,9 +7,11 @@ use onyx_protocol::codec::CodecError;
 use super::keys::Map;
 use super::workspace::{File, FileInput, MAX_FILES};
 
-/// About how many bytes of memory a byte of an encoded interface takes, index included; measured with
-/// `examples/resolve_tree`.
-const BYTES_A_BYTE: usize = 12;
+/// About how many bytes of memory a byte of an encoded interface takes, index included. Measured by
+/// `tests/resolve_memory.rs` on packages of six languages: 7.4 to 9.5 were asked of the allocator.
+const BYTES_A_BYTE: usize = 9;
+/// The same of a file whatever is in it.
+const BYTES_A_FILE: usize = 512;
 
 /// A file, and what its last resolution looked up.
 #[derive(Clone)]
@@ -70,7 +72,7 @@ impl Space {
             self.index.entry(key).or_default().push((slot, number));
         }
         self.by_id.insert(input.id, slot);
-        let bytes = 512 + BYTES_A_BYTE * input.interface.len();
+        let bytes = BYTES_A_FILE + BYTES_A_BYTE * input.interface.len();
         self.bytes += bytes;
         self.files[slot as usize] = Some(Kept { file, dependencies: None, bytes });
         Ok(())
