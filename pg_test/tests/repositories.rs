@@ -321,7 +321,10 @@ fn sessions_that_lose_the_engine_now_and_then_leave_exact_edges() {
             })
             .collect();
         scope.spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
+            for _ in 0..12 {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
                 cluster.kill_engine();
                 cluster.wait_for_engine();
                 std::thread::sleep(Duration::from_millis(400));

@@ -13,7 +13,7 @@ use super::borders::{self, Border};
 use super::links::{self, Link};
 use super::locks::Wanted;
 use super::resolution::{Files, Resolution, Seen, new_state, read_files, state_of};
-use super::with_own_memory;
+use super::{sql_strings, with_own_memory};
 use crate::error::Error;
 
 /// Links written at once.
@@ -57,7 +57,7 @@ impl Edges {
                  unresolved = NULL",
             &[ids.to_vec().into(), interfaces.into(), bodies.into()],
         )?;
-        Ok(())
+        sql_strings::keep(ids, files)
     }
 
     /// Resolves what has to be and writes the links; returns how many of this repository.
@@ -94,6 +94,7 @@ impl Edges {
             }
         }
         write_dependents(dependents, self.repo)?;
+        sql_strings::link(&self.now)?;
         Ok(written)
     }
 }

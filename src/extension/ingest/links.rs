@@ -46,7 +46,7 @@ pub fn insert(repo: i64, links: &[Link]) -> Result<(), Error> {
 
 /// The links of files as they are stored.
 pub fn of(files: &[i64]) -> Result<Vec<Stored>, Error> {
-    stored("file_id = ANY ($1)", files.to_vec().into())
+    stored("file_id = ANY ($1) AND origin = 'source'", files.to_vec().into())
 }
 
 /// Links of a repository's source that no file of it has any more.
@@ -139,7 +139,7 @@ pub fn remove(files: &[i64]) -> Result<u64, Error> {
     if files.is_empty() {
         return Ok(0);
     }
-    let query = "DELETE FROM onyx.links WHERE file_id = ANY ($1)";
+    let query = "DELETE FROM onyx.links WHERE file_id = ANY ($1) AND origin = 'source'";
     Spi::connect_mut(
         |client| Ok(client.update(query, None, &[files.to_vec().into()])?.len() as u64),
     )

@@ -11,6 +11,7 @@ mod nodes;
 mod places;
 mod resolution;
 mod rows;
+mod sql_strings;
 mod summary;
 mod verify;
 

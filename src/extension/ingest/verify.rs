@@ -87,7 +87,40 @@ fn differences(repo: &str) -> Result<Vec<Row>, Error> {
     for link in links::strays(id)? {
         found.push(row("surplus", link));
     }
+    sql_differences(id, &mut found)?;
     Ok(found)
+}
+
+/// The same of the edges from strings of SQL to the catalog.
+fn sql_differences(repo: i64, found: &mut Vec<Row>) -> Result<(), Error> {
+    const COLUMNS: &str = "file_id, source_id, target_id, line, col, resolution";
+    let query = format!(
+        "WITH wanted AS MATERIALIZED (
+             SELECT {COLUMNS}, confidence FROM onyx.sql_links(
+                 (SELECT pg_catalog.array_agg(f.id) FROM onyx.files f WHERE f.repo_id = $1)) w
+         ), stored AS MATERIALIZED (
+             SELECT {COLUMNS}, confidence FROM onyx.links
+             WHERE repo_id = $1 AND origin = 'catalog' AND file_id IS NOT NULL
+         )
+         SELECT 'missing', {COLUMNS} FROM (SELECT * FROM wanted EXCEPT ALL SELECT * FROM stored) m
+         UNION ALL
+         SELECT 'surplus', {COLUMNS} FROM (SELECT * FROM stored EXCEPT ALL SELECT * FROM wanted) s"
+    );
+    Spi::connect(|client| {
+        for row in client.select(&query, None, &[repo.into()])? {
+            found.push((
+                row.get::<String>(1)?.unwrap_or_default(),
+                row.get::<i64>(2)?,
+                row.get::<i64>(3)?,
+                row.get::<i64>(4)?,
+                Some("references".into()),
+                row.get::<i32>(5)?,
+                row.get::<i32>(6)?,
+                row.get::<String>(7)?,
+            ));
+        }
+        Ok(())
+    })
 }
 
 fn compare(clean: impl Iterator<Item = Stored>, stored: Vec<Stored>, found: &mut Vec<Row>) {
