@@ -26,9 +26,11 @@ def as_server(command, **options):
 
 
 class Cluster:
-    """A server in $ONYX_HOME/bench/NAME. Unless it is to be kept, it begins empty and is removed."""
+    """A server in $ONYX_HOME/bench/NAME. Unless it is to be kept, it begins empty and is removed.
+    Settings are of the server, by their names."""
 
-    def __init__(self, name, keep=False, fresh=False):
+    def __init__(self, name, settings=None, keep=False, fresh=False):
+        self.settings = settings or {}
         self.directory = os.path.join(CLUSTERS, name)
         self.data = os.path.join(self.directory, "data")
         self.keep = keep
@@ -53,6 +55,7 @@ class Cluster:
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as file:
             file.write("shared_preload_libraries = 'onyx'\nlisten_addresses = ''\n"
                        f"unix_socket_directories = '{self.directory}'\n")
+            file.writelines(f"{name} = '{value}'\n" for name, value in self.settings.items())
 
     def start(self):
         log = os.path.join(self.directory, "server.log")

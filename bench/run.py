@@ -12,6 +12,7 @@ TARGETS = {
     "bench-history-search": "history_search",
     "bench-graph": "graph",
     "bench-history": "history",
+    "bench-edit": "edit",
     "bench-vector": "vector",
     "eval-search": "retrieval",
     "eval-graph": "resolution",

@@ -228,6 +228,7 @@ BEGIN
     )
     SELECT count(*) INTO edges_changed FROM made;
     DROP TABLE onyx_catalog_objects, onyx_catalog_links;
+    PERFORM onyx.link_sql(NULL);
 END
 $$;
 COMMENT ON FUNCTION onyx.ingest_catalog(text[]) IS

@@ -56,6 +56,20 @@ COMMENT ON COLUMN onyx.file_facts.unresolved IS 'References without an edge; see
 ALTER TABLE onyx.file_facts ALTER interface SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL,
     ALTER dependencies SET STORAGE EXTERNAL, ALTER unresolved SET STORAGE EXTERNAL;
 
+-- Names of packages by their hashes: what other repositories find a file's package by, and what a file's
+-- resolution looked up beyond its repository, in those that provide such a name and whether there are any.
+CREATE TABLE onyx.file_borders (
+    file_id  bigint PRIMARY KEY REFERENCES onyx.files ON DELETE CASCADE,
+    provides bigint[] NOT NULL,
+    wants    bigint[] NOT NULL
+);
+COMMENT ON TABLE onyx.file_borders IS 'What connects files with other repositories, as hashes; files without such have no row';
+COMMENT ON COLUMN onyx.file_borders.provides IS 'Names under which other repositories find the file''s package';
+COMMENT ON COLUMN onyx.file_borders.wants IS 'What resolving the file looked up beyond its repository';
+-- What is pending would be read by every search: none is.
+CREATE INDEX file_borders_provides ON onyx.file_borders USING gin (provides) WITH (fastupdate = off);
+CREATE INDEX file_borders_wants ON onyx.file_borders USING gin (wants) WITH (fastupdate = off);
+
 CREATE FUNCTION onyx.decode_unresolved(unresolved bytea)
 RETURNS TABLE (ordinal integer, kind text, name text, target text, line integer, col integer, reason text)
 AS 'MODULE_PATHNAME', 'decode_unresolved_wrapper' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 100 COST 100;
@@ -106,3 +120,4 @@ COMMENT ON COLUMN onyx.edges.kind IS 'contains: source_id is the parent of targe
 SELECT pg_catalog.pg_extension_config_dump('onyx.links', '');
 SELECT pg_catalog.pg_extension_config_dump('onyx.links_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('onyx.file_facts', '');
+SELECT pg_catalog.pg_extension_config_dump('onyx.file_borders', '');

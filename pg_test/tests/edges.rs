@@ -278,3 +278,134 @@ fn random_edits_leave_what_a_clean_ingest_makes() {
         assert_clean(&mut client, &tree, &format!("in round {round}"));
     }
 }
+
+/// Edges that lead from one repository into another.
+fn across(client: &mut Client) -> Vec<String> {
+    client.column(
+        "SELECT s.qualified_name || ' -' || e.kind || '> ' || t.qualified_name || ' ' || e.resolution
+         FROM onyx.edges e JOIN onyx.nodes s ON s.id = e.source_id JOIN onyx.nodes t ON t.id = e.target_id
+         WHERE s.repo_id <> t.repo_id AND e.origin = 'source' ORDER BY 1",
+    )
+}
+
+#[track_caller]
+fn assert_verified(client: &mut Client, repos: &[&str], when: &str) {
+    for repo in repos {
+        let differences = client.text(&format!("SELECT * FROM onyx.verify('{repo}')"));
+        assert_eq!(differences, "", "verify {repo} {when}");
+    }
+}
+
+#[test]
+fn edges_lead_into_other_repositories_and_follow_them() {
+    const BOX: &str = "class Box:\n    def open(self):\n        return self\n";
+    const APP: &str =
+        "from parcel.box import Box\n\n\ndef main():\n    box = Box()\n    box.open()\n";
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let ingest = |client: &mut Client, repo: &str, path: &str, text: &str| {
+        client.run(&format!("SELECT * FROM onyx.ingest_file('{repo}', '{path}', $x${text}$x$)"));
+    };
+    let external = "SELECT count(*) FROM onyx.references_unresolved
+                    WHERE reason = 'external' AND target LIKE 'parcel.box%'";
+    ingest(&mut client, "app", "main.py", APP);
+    assert_eq!(across(&mut client), [""; 0]);
+    assert!(client.one::<i64>(external) > 0);
+
+    // The package comes after what uses it.
+    ingest(&mut client, "library", "parcel/__init__.py", "");
+    ingest(&mut client, "library", "parcel/box.py", BOX);
+    let whole = [
+        "main -imports> parcel.box.Box",
+        "main.main -calls> parcel.box.Box.open",
+        "main.main -instantiates> parcel.box.Box",
+    ];
+    let found = across(&mut client);
+    for edge in whole {
+        assert!(
+            found
+                .iter()
+                .any(|found| found.starts_with(edge) || found.contains(&edge["main".len()..])),
+            "{edge}: {found:?}"
+        );
+    }
+    assert_eq!(client.one::<i64>(external), 0);
+    assert_verified(&mut client, &["app", "library"], "after the package came");
+    // Walks cross the border as any other.
+    let callers = client.text(
+        "SELECT c.qualified_name FROM onyx.callers(
+             (SELECT id FROM onyx.nodes WHERE qualified_name = 'parcel.box.Box.open')) c",
+    );
+    assert_eq!(callers, "main.main");
+
+    // What it provides changes, and what is undone was never done.
+    client.run("BEGIN");
+    ingest(&mut client, "library", "parcel/box.py", &BOX.replace("open", "unfold"));
+    assert!(!across(&mut client).iter().any(|edge| edge.contains("calls")));
+    assert_verified(&mut client, &["app", "library"], "after a rename");
+    client.run("ROLLBACK");
+    assert_eq!(across(&mut client), found);
+    assert_verified(&mut client, &["app", "library"], "after a rollback");
+
+    // Two that provide it: neither is it.
+    ingest(&mut client, "copy", "parcel/__init__.py", "");
+    ingest(&mut client, "copy", "parcel/box.py", BOX);
+    assert_verified(&mut client, &["app", "library", "copy"], "with two packages of a name");
+    assert!(across(&mut client).iter().all(|edge| !edge.contains("calls")), "one was guessed");
+    client.run("SELECT onyx.forget('copy')");
+    assert_eq!(across(&mut client), found);
+    client.run("SELECT onyx.forget('library', 'parcel/box.py')");
+    assert_verified(&mut client, &["app", "library"], "without the module");
+    client.run("SELECT onyx.forget('library')");
+    assert_eq!(across(&mut client), [""; 0]);
+    assert!(client.one::<i64>(external) > 0);
+    assert_verified(&mut client, &["app"], "without the package");
+    let dangling = "SELECT count(*) FROM onyx.links l WHERE NOT EXISTS (SELECT FROM onyx.nodes n WHERE n.id = l.target_id)";
+    assert_eq!(client.one::<i64>(dangling), 0);
+}
+
+#[test]
+fn random_edits_of_two_repositories_leave_exact_edges_between_them() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut draw = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) % below
+    };
+    for round in 0..40 {
+        let names = ["alpha", "beta", "gamma"];
+        let name = names[draw(3) as usize];
+        let other = names[draw(3) as usize];
+        match draw(8) {
+            0 => client.run("SELECT onyx.forget('library') WHERE EXISTS (SELECT FROM onyx.repos WHERE name = 'library')"),
+            1 => client.run(
+                "SELECT onyx.forget('library', 'parcel/one.py') WHERE EXISTS (SELECT FROM onyx.repos WHERE name = 'library')",
+            ),
+            2 | 3 => client.run(&format!(
+                "SELECT * FROM onyx.ingest_file('library', 'parcel/__init__.py', 'from .one import {name}')"
+            )),
+            4 | 5 => client.run(&format!(
+                "SELECT * FROM onyx.ingest_file('library', 'parcel/one.py', 'class {name}:
+    def {other}(self):
+        return {name}()
+')"
+            )),
+            _ => client.run(&format!(
+                "SELECT * FROM onyx.ingest_file('app', 'main{}.py', 'from parcel import {name}
+import parcel.one
+
+def main():
+    {name}().{other}()
+    parcel.one.{other}()
+')",
+                draw(2)
+            )),
+        }
+        let repos: Vec<String> = client.column("SELECT name FROM onyx.repos ORDER BY 1");
+        let repos: Vec<&str> = repos.iter().map(String::as_str).collect();
+        assert_verified(&mut client, &repos, &format!("in round {round}"));
+    }
+}

@@ -68,7 +68,8 @@ extension_sql_file!("../../sql/user_graph.sql", name = "user_graph", requires = 
 extension_sql_file!("../../sql/graph_search.sql", name = "graph_search", requires = ["user_graph"]);
 extension_sql_file!("../../sql/graph_views.sql", name = "graph_views", requires = ["graph_search"]);
 extension_sql_file!("../../sql/export.sql", name = "export", requires = ["graph_views"]);
-extension_sql_file!("../../sql/catalog.sql", name = "catalog", requires = ["export"]);
+extension_sql_file!("../../sql/sql_strings.sql", name = "sql_strings", requires = ["export"]);
+extension_sql_file!("../../sql/catalog.sql", name = "catalog", requires = ["sql_strings"]);
 extension_sql_file!("../../sql/history.sql", name = "history", requires = ["catalog"]);
 extension_sql_file!(
     "../../sql/history_functions.sql",

@@ -52,6 +52,7 @@ fn main() {
     for (id, file) in (0..).zip(&files) {
         let input = FileInput {
             id,
+            repo: 0,
             path: file.path.clone(),
             language: file.language,
             module: file.module.clone(),

@@ -29,13 +29,13 @@ impl Random {
 }
 
 struct Known {
-    id: u32,
+    id: i64,
     file: ParsedFile,
     source: String,
     identities: Vec<u64>,
 }
 
-fn known(id: u32, path: &str, source: String) -> Known {
+fn known(id: i64, path: &str, source: String) -> Known {
     let file = parse(path, &source);
     let interface = Interface::decode(&file.interface).unwrap();
     let identities = interface.definitions.iter().map(|d| d.identity).collect();
@@ -44,7 +44,7 @@ fn known(id: u32, path: &str, source: String) -> Known {
 
 /// Edges and unresolved references with definitions by what keeps their nodes.
 fn spelled(files: &BTreeMap<String, Known>, of: &Known, resolved: &Resolved) -> Vec<String> {
-    let by_id: BTreeMap<u32, &Known> = files.values().map(|known| (known.id, known)).collect();
+    let by_id: BTreeMap<i64, &Known> = files.values().map(|known| (known.id, known)).collect();
     let name = |known: &Known, within: Within| match within.number() {
         Some(number) => format!("{}#{:x}", known.file.path, known.identities[number as usize]),
         None => known.file.path.clone(),
@@ -140,7 +140,7 @@ struct Tree {
     files: BTreeMap<String, Known>,
     workspace: Workspace,
     results: BTreeMap<String, (Vec<String>, Vec<u64>)>,
-    next: u32,
+    next: i64,
     /// Files resolved.
     count: usize,
 }

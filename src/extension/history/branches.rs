@@ -124,8 +124,7 @@ fn name_it(name: &str) -> Result<(), Error> {
 
 /// Takes the repository's row, so that nobody else writes into it.
 fn lock(name: &str) -> Result<i64, Error> {
-    at::repo(name)?;
-    ingest::rows::repo(name, None)
+    ingest::rows::existing(name)
 }
 
 fn create(repo: &str, name: &str, at: Option<&str>) -> Result<i32, Error> {

@@ -69,7 +69,7 @@ pub fn each(repo: i64, commit: i32, wanted: Wanted, take: &mut Take<'_>) -> Resu
         contained_directories(&files, &directories, take)?;
     }
     if wanted.links {
-        return Resolution { files: &files, directories: &directories, wanted }.run(take);
+        return Resolution { repo, files: &files, directories: &directories, wanted }.run(take);
     }
     for batch in files.chunks(BATCH_FILES) {
         pgrx::check_for_interrupts!();
@@ -148,6 +148,7 @@ fn contained(
 
 /// Files of a commit being resolved.
 struct Resolution<'a> {
+    repo: i64,
     files: &'a [FileAt],
     directories: &'a HashMap<String, i64>,
     wanted: Wanted,
@@ -155,17 +156,18 @@ struct Resolution<'a> {
 
 impl Resolution<'_> {
     fn run(&self, take: &mut Take<'_>) -> Result<(), Error> {
-        client::call_patiently(RequestBody::ResolveBegin)?;
+        client::call_patiently(RequestBody::ResolveBegin { repo: self.repo, state: None })?;
         let places: Vec<usize> = (0..self.files.len()).collect();
         let batches = ingest::cut(places, |at| self.files[*at].size.max(0) as usize, BATCH_BYTES);
         // By place in `files`; the engine knows files by the same number.
-        let mut bodies: HashMap<u32, Vec<u8>> = HashMap::new();
+        let mut bodies: HashMap<i64, Vec<u8>> = HashMap::new();
         let mut kept = 0;
         for batch in &batches {
             pgrx::check_for_interrupts!();
             ingest::with_own_memory(|| self.add(batch, &mut bodies, &mut kept, take))?;
         }
-        let Response::Planned(planned) = client::call(RequestBody::ResolvePlan)? else {
+        let Response::Planned { files: planned, .. } = client::call(RequestBody::ResolvePlan)?
+        else {
             return Err(Error::Protocol { detail: "A plan was expected.".into() });
         };
         let mut planned = planned.into_iter().peekable();
@@ -178,7 +180,7 @@ impl Resolution<'_> {
             }
             ingest::with_own_memory(|| self.resolve(&numbers, &mut bodies, take))?;
         }
-        client::call(RequestBody::ResolveEnd)?;
+        client::call(RequestBody::ResolveEnd { states: Vec::new() })?;
         Ok(())
     }
 
@@ -186,7 +188,7 @@ impl Resolution<'_> {
     fn add(
         &self,
         batch: &[usize],
-        bodies: &mut HashMap<u32, Vec<u8>>,
+        bodies: &mut HashMap<i64, Vec<u8>>,
         kept: &mut usize,
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
@@ -201,13 +203,13 @@ impl Resolution<'_> {
             if self.wanted.contains {
                 contained(file, self.directories, Some(&parsed.facts), take)?;
             }
-            let number = (first + place) as u32;
+            let number = (first + place) as i64;
             if *kept + parsed.body.len() <= KEPT_BYTES {
                 *kept += parsed.body.len();
                 bodies.insert(number, parsed.body);
             }
             interfaces.push(ResolveFile {
-                number,
+                file: number,
                 path: parsed.path,
                 language: parsed.language,
                 module: file.module.clone(),
@@ -230,7 +232,7 @@ impl Resolution<'_> {
         }
         let size = |file: &ResolveFile| file.path.len() + file.interface.len();
         for files in ingest::cut(interfaces, size, BATCH_BYTES) {
-            client::call(RequestBody::ResolveAdd { files })?;
+            client::call(RequestBody::ResolveAdd { repo: self.repo, files })?;
         }
         Ok(())
     }
@@ -250,11 +252,11 @@ impl Resolution<'_> {
     /// Resolves some files; `bodies` loses theirs.
     fn resolve(
         &self,
-        numbers: &[u32],
-        bodies: &mut HashMap<u32, Vec<u8>>,
+        numbers: &[i64],
+        bodies: &mut HashMap<i64, Vec<u8>>,
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
-        let missing: Vec<u32> =
+        let missing: Vec<i64> =
             numbers.iter().copied().filter(|number| !bodies.contains_key(number)).collect();
         if !missing.is_empty() {
             let files: Vec<FileAt> =
@@ -275,9 +277,9 @@ impl Resolution<'_> {
     }
 
     fn links(&self, file: &ResolvedFile, take: &mut Take<'_>) -> Result<(), Error> {
-        let path = self.files.get(file.number as usize).map(|file| file.path.as_str());
+        let path = self.files.get(file.file as usize).map(|file| file.path.as_str());
         for edge in &file.edges {
-            let source = self.node(file.number, edge.source);
+            let source = self.node(file.file, edge.source);
             let target = self.node(edge.file, edge.target);
             if let (Some(source), Some(target)) = (source, target) {
                 take(&EdgeAt {
@@ -296,7 +298,7 @@ impl Resolution<'_> {
         Ok(())
     }
 
-    fn node(&self, file: u32, within: Within) -> Option<i64> {
+    fn node(&self, file: i64, within: Within) -> Option<i64> {
         self.files.get(file as usize)?.nodes.get(within.0 as usize).copied()
     }
 }

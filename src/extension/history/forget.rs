@@ -72,7 +72,7 @@ fn ids(query: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Vec<i
 }
 
 fn forget(name: &str, before: pgrx::datum::TimestampWithTimeZone) -> Result<Forgotten, Error> {
-    let repo = ingest::rows::lock(name)?;
+    let repo = ingest::rows::existing(name)?;
     let commits = Commits::of(repo)?;
     // A number nobody had, also when this is rolled back and done otherwise.
     Spi::run_with_args(

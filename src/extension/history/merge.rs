@@ -74,8 +74,7 @@ fn run(
     mut about: About,
 ) -> Result<(Option<i32>, bool, i32), Error> {
     // Before anything is read: what is read is locked.
-    at::repo(name)?;
-    let repo = ingest::rows::repo(name, None)?;
+    let repo = ingest::rows::existing(name)?;
     let all = branches::all(repo)?;
     let into = match &about.branch {
         Some(branch) => branch.clone(),

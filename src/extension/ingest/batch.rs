@@ -41,6 +41,8 @@ pub struct Writer {
     renewed: Vec<String>,
     ids: Vec<i64>,
     written: u64,
+    /// Files that are gone.
+    removed: u64,
     lexicon: Lexicon,
     edges: Edges,
 }
@@ -62,6 +64,7 @@ impl Writer {
             renewed: Vec::new(),
             ids: Vec::new(),
             written: 0,
+            removed: 0,
             lexicon: Lexicon::default(),
             edges: Edges::new(repo),
         })
@@ -117,7 +120,9 @@ impl Writer {
     pub fn remove(&mut self, paths: &[String]) -> Result<u64, Error> {
         let known = paths.iter().filter_map(|path| self.known.get(path).map(|known| known.id));
         self.edges.remember(&known.collect::<Vec<_>>())?;
-        rows::remove(self.repo, paths)
+        let removed = rows::remove(self.repo, paths)?;
+        self.removed += removed;
+        Ok(removed)
     }
 
     /// Writes the rest of the nodes. `whole`: the files taken are all of the repository, so that an
@@ -125,7 +130,9 @@ impl Writer {
     pub fn finish(mut self, whole: bool, summary: &mut Summary) -> Result<Edges, Error> {
         with_own_memory(|| self.write())?;
         self.write_notices(whole)?;
-        rows::remove_empty_directories(self.repo)?;
+        if self.removed > 0 {
+            rows::remove_empty_directories(self.repo)?;
+        }
         summary.nodes = self.written;
         Ok(self.edges)
     }

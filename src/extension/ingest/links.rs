@@ -79,7 +79,7 @@ fn insert_at_once(repo: i64, links: &[Link]) -> bool {
 
 /// The links of files as they are stored.
 pub fn of(files: &[i64]) -> Result<Vec<Stored>, Error> {
-    stored("file_id = ANY ($1)", files.to_vec().into())
+    stored("file_id = ANY ($1) AND origin = 'source'", files.to_vec().into())
 }
 
 /// Links of a repository's source that no file of it has any more.
@@ -167,15 +167,15 @@ impl From<Link> for Stored {
     }
 }
 
-/// Removes the links of files.
-pub fn remove(files: &[i64]) -> Result<(), Error> {
-    if !files.is_empty() {
-        Spi::run_with_args(
-            "DELETE FROM onyx.links WHERE file_id = ANY ($1)",
-            &[files.to_vec().into()],
-        )?;
+/// Removes the links of files; returns how many there were.
+pub fn remove(files: &[i64]) -> Result<u64, Error> {
+    if files.is_empty() {
+        return Ok(0);
     }
-    Ok(())
+    let query = "DELETE FROM onyx.links WHERE file_id = ANY ($1) AND origin = 'source'";
+    Spi::connect_mut(
+        |client| Ok(client.update(query, None, &[files.to_vec().into()])?.len() as u64),
+    )
 }
 
 /// For each of these files the ids of its nodes: the file's own, then its definitions' by number.

@@ -3,12 +3,16 @@
 //! The engine reads and parses; this side writes. Everything one call does is one transaction.
 
 mod batch;
+mod borders;
 mod bulk;
 mod edges;
 pub mod links;
+mod locks;
 mod nodes;
 mod places;
+mod resolution;
 pub mod rows;
+mod sql_strings;
 mod summary;
 mod target;
 mod verify;

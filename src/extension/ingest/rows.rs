@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use onyx_protocol::ingest::ContentHash;
 use pgrx::prelude::*;
 
+use super::borders;
+use super::edges::write_dependents;
+use super::locks::{self, Wanted};
 use super::summary::Summary;
 use super::target::Target;
 use crate::error::Error;
@@ -19,19 +22,67 @@ pub struct Known {
     pub hash: ContentHash,
 }
 
-/// The repository's id, made when it is new. Its row stays locked until the transaction ends, so
-/// that two ingests of one repository follow each other.
-pub fn repo(name: &str, root: Option<&str>) -> Result<i64, Error> {
+fn find(name: &str) -> Result<Option<i64>, Error> {
     let id = Spi::get_one_with_args::<i64>(
-        "INSERT INTO onyx.repos AS r (name, root) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET root = coalesce(excluded.root, r.root),
-                                          updated_at = pg_catalog.now()
-         RETURNING id",
-        &[name.into(), root.into()],
+        "SELECT (SELECT id FROM onyx.repos WHERE name = $1)",
+        &[name.into()],
     )?;
-    id.ok_or_else(|| {
-        Error::sql(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, "no repository row was made")
-    })
+    Ok(id)
+}
+
+/// Locks a repository, and those that lead into it, against other changes until the transaction ends.
+fn lock(repo: i64) -> Result<(), Error> {
+    let mut leading = borders::leading_into(repo)?;
+    loop {
+        let mut wanted = Wanted::default();
+        wanted.change(repo);
+        leading.iter().for_each(|repo| wanted.change(*repo));
+        let held = wanted.take();
+        // Others can have come before; none comes from now on.
+        let now = borders::leading_into(repo)?;
+        if now.is_subset(&leading) {
+            return Ok(());
+        }
+        held.release();
+        leading = now;
+    }
+}
+
+/// The repository's id, made when it is new. Other changes of it wait until the transaction ends.
+pub fn repo(name: &str, root: Option<&str>) -> Result<i64, Error> {
+    locks::begin()?;
+    loop {
+        let id = match find(name)? {
+            Some(id) => Some(id),
+            None => Spi::connect_mut(|client| {
+                // Waits for one that another transaction makes.
+                let rows = client.update(
+                    "INSERT INTO onyx.repos (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id",
+                    Some(1),
+                    &[name.into()],
+                )?;
+                match rows.into_iter().next() {
+                    Some(row) => row.get::<i64>(1),
+                    None => Ok(None),
+                }
+            })?,
+        };
+        let Some(id) = id else { continue };
+        lock(id)?;
+        // It can have been forgotten before.
+        let is_there = Spi::connect_mut(|client| {
+            let rows = client.update(
+                "UPDATE onyx.repos SET root = coalesce($2, root), updated_at = pg_catalog.now()
+                 WHERE id = $1 RETURNING id",
+                Some(1),
+                &[id.into(), root.into()],
+            )?;
+            Ok::<_, Error>(!rows.is_empty())
+        })?;
+        if is_there {
+            return Ok(id);
+        }
+    }
 }
 
 /// The files of a repository by path, or one of them.
@@ -99,31 +150,30 @@ pub fn remove_empty_directories(repo: i64) -> Result<(), Error> {
     }
 }
 
-/// The id of a repository that is there, its row locked as `repo` does.
-pub fn lock(repo: &str) -> Result<i64, Error> {
-    let id = Spi::connect_mut(|client| {
-        let rows = client.update(
-            "SELECT id FROM onyx.repos WHERE name = $1 FOR UPDATE",
-            Some(1),
-            &[repo.into()],
-        )?;
-        match rows.into_iter().next() {
-            Some(row) => row.get::<i64>(1),
-            None => Ok(None),
+/// The id of a repository that is there, locked as `repo` does.
+pub fn existing(name: &str) -> Result<i64, Error> {
+    locks::begin()?;
+    let id = match find(name)? {
+        Some(id) => {
+            lock(id)?;
+            // Somebody else can have forgotten it before.
+            find(name)?.filter(|now| *now == id)
         }
-    })?;
+        None => None,
+    };
     id.ok_or_else(|| {
         Error::sql(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("repository \"{repo}\" does not exist"),
+            format!("repository \"{name}\" does not exist"),
         )
     })
 }
 
 /// Removes a repository, or a file or directory of it. Returns how many files it had.
 pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
-    let id = lock(repo)?;
+    let id = existing(repo)?;
     let Some(path) = path else {
+        let dependents = borders::dependents(&borders::provided(id)?, id)?;
         // Nodes first: their trigger remembers users' edges by the repository's name.
         Spi::run_with_args(
             "DELETE FROM onyx.nodes WHERE repo_id = $1 AND origin = 'source'",
@@ -135,6 +185,7 @@ pub fn forget(repo: &str, path: Option<&str>) -> Result<i64, Error> {
              SELECT count(*) FROM onyx.files WHERE repo_id = $1",
             &[id.into()],
         )?;
+        write_dependents(dependents, id)?;
         return Ok(files.unwrap_or_default());
     };
     let path = path.trim_end_matches('/');

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use pgrx::prelude::*;
 
-use super::edges::{self, Nodes};
+use super::borders::{self, Border};
+use super::edges::Nodes;
 use super::links::{self, Stored};
+use super::resolution::{Files, Resolution};
 use crate::error::{Error, OrRaise};
 
 type Row = (
@@ -56,27 +58,69 @@ fn differences(repo: &str) -> Result<Vec<Row>, Error> {
             format!("repository \"{repo}\" does not exist"),
         ));
     };
-    let (ids, planned) = edges::plan(id, Vec::new(), true)?;
-    let mut nodes = Nodes::new(id, &ids, ids.len())?;
+    let mut resolution = Resolution::begin(id, Files::Clean)?;
+    let plan = resolution.plan()?;
+    let mut nodes = Nodes::new(id, plan.files.len())?;
     let mut found = Vec::new();
-    edges::resolve(&ids, &planned, |mut files| {
+    resolution.run(&plan.files, |mut files| {
         let clean = nodes.links(&mut files)?;
-        let batch: Vec<i64> = files.iter().filter_map(|file| nodes.file(file.number)).collect();
+        let batch: Vec<i64> = files.iter().map(|file| file.file).collect();
         compare(clean.into_iter().map(Stored::from), links::of(&batch)?, &mut found);
         let stored = links::unresolved_of(&batch)?;
+        let borders = borders::of(&batch)?;
+        let nothing = Border::default();
         for file in &files {
-            let id = nodes.file(file.number);
-            if id.and_then(|id| stored.get(&id)) != Some(&file.unresolved) {
-                let what = "references without an edge differ".to_owned();
-                found.push((what, id, None, None, None, None, None, None));
+            let mut differs = |what: &str| {
+                found.push((what.to_owned(), Some(file.file), None, None, None, None, None, None));
+            };
+            if stored.get(&file.file) != Some(&file.unresolved) {
+                differs("references without an edge differ");
+            }
+            let border = borders.get(&file.file).unwrap_or(&nothing);
+            if border.provides != file.provides || border.wants != file.outside {
+                differs("names of packages looked up or provided differ");
             }
         }
         Ok(())
     })?;
+    resolution.end(None)?;
     for link in links::strays(id)? {
         found.push(row("surplus", link));
     }
+    sql_differences(id, &mut found)?;
     Ok(found)
+}
+
+/// The same of the edges from strings of SQL to the catalog.
+fn sql_differences(repo: i64, found: &mut Vec<Row>) -> Result<(), Error> {
+    const COLUMNS: &str = "file_id, source_id, target_id, line, col, resolution";
+    let query = format!(
+        "WITH wanted AS MATERIALIZED (
+             SELECT {COLUMNS}, confidence FROM onyx.sql_links(
+                 (SELECT pg_catalog.array_agg(f.id) FROM onyx.files f WHERE f.repo_id = $1)) w
+         ), stored AS MATERIALIZED (
+             SELECT {COLUMNS}, confidence FROM onyx.links
+             WHERE repo_id = $1 AND origin = 'catalog' AND file_id IS NOT NULL
+         )
+         SELECT 'missing', {COLUMNS} FROM (SELECT * FROM wanted EXCEPT ALL SELECT * FROM stored) m
+         UNION ALL
+         SELECT 'surplus', {COLUMNS} FROM (SELECT * FROM stored EXCEPT ALL SELECT * FROM wanted) s"
+    );
+    Spi::connect(|client| {
+        for row in client.select(&query, None, &[repo.into()])? {
+            found.push((
+                row.get::<String>(1)?.unwrap_or_default(),
+                row.get::<i64>(2)?,
+                row.get::<i64>(3)?,
+                row.get::<i64>(4)?,
+                Some("references".into()),
+                row.get::<i32>(5)?,
+                row.get::<i32>(6)?,
+                row.get::<String>(7)?,
+            ));
+        }
+        Ok(())
+    })
 }
 
 fn compare(clean: impl Iterator<Item = Stored>, stored: Vec<Stored>, found: &mut Vec<Row>) {

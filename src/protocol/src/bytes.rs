@@ -76,7 +76,7 @@ pub mod numbered {
 
     /// Writes numbers and bytes.
     pub fn serialize<S: Serializer>(
-        all: &[(u32, Vec<u8>)],
+        all: &[(i64, Vec<u8>)],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(all.iter().map(|(number, bytes)| (number, Written(bytes))))
@@ -85,8 +85,8 @@ pub mod numbered {
     /// Reads what `serialize` wrote.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Vec<(u32, Vec<u8>)>, D::Error> {
-        let all = Vec::<(u32, Read)>::deserialize(deserializer)?;
+    ) -> Result<Vec<(i64, Vec<u8>)>, D::Error> {
+        let all = Vec::<(i64, Read)>::deserialize(deserializer)?;
         Ok(all.into_iter().map(|(number, bytes)| (number, bytes.0)).collect())
     }
 }
@@ -102,7 +102,7 @@ mod tests {
         one: Vec<u8>,
         some: Option<Vec<u8>>,
         none: Option<Vec<u8>>,
-        many: Vec<(u32, Vec<u8>)>,
+        many: Vec<(i64, Vec<u8>)>,
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ mod tests {
         #[serde(with = "super::optional")]
         none: Option<Vec<u8>>,
         #[serde(with = "super::numbered")]
-        many: Vec<(u32, Vec<u8>)>,
+        many: Vec<(i64, Vec<u8>)>,
     }
 
     #[test]

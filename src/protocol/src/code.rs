@@ -654,8 +654,8 @@ impl Reason {
 pub struct Edge {
     /// Its source.
     pub source: Within,
-    /// The file of its target.
-    pub file: u32,
+    /// The file of its target, which may be in another repository.
+    pub file: i64,
     /// Its target in that file.
     pub target: Within,
     /// What it does.
@@ -696,15 +696,22 @@ pub struct Resolved {
     pub edges: Vec<Edge>,
     /// Sorted by line and column.
     pub unresolved: Vec<Unresolved>,
-    /// Hashes of all keys looked up, sorted.
+    /// Hashes of all keys looked up in the file's own repository, sorted.
     pub dependencies: Vec<u64>,
+    /// Hashes of all keys looked up beyond it, sorted: names that may be those of packages, and what
+    /// was read of the repositories that provide them.
+    pub outside: Vec<u64>,
+    /// Those of them that may be names of packages, sorted.
+    pub names: Vec<u64>,
+    /// Hashes of the names under which other repositories find the file's package, sorted.
+    pub provides: Vec<u64>,
 }
 
 /// A file of a repository whose references are resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolveFile {
-    /// The client's number for it.
-    pub number: u32,
+    /// The client's number for it, unique among all repositories of a resolution.
+    pub file: i64,
     /// Path below the repository's root.
     pub path: String,
     /// Its language.
@@ -726,16 +733,25 @@ pub struct ResolveFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResolvedFile {
     /// Its number.
-    pub number: u32,
+    pub file: i64,
     /// Edges from its definitions.
     pub edges: Vec<Edge>,
     /// References without an edge, as [`Unresolved::encode_all`] gives them.
     #[serde(with = "crate::bytes")]
     pub unresolved: Vec<u8>,
-    /// Keys looked up, as [`encode_keys`] gives them.
+    /// Keys looked up in its repository, as [`encode_keys`] gives them.
     #[serde(with = "crate::bytes")]
     pub dependencies: Vec<u8>,
+    /// Keys looked up beyond it.
+    pub outside: Vec<u64>,
+    /// Those of them that may be names of packages.
+    pub names: Vec<u64>,
+    /// Names its package has for others.
+    pub provides: Vec<u64>,
 }
+
+/// What names one state of a repository's facts and dependencies: never given twice.
+pub type RepoState = [u8; 16];
 
 /// Keys as bytes: eight each, little-endian, in the order given.
 pub fn encode_keys(keys: &[u64]) -> Vec<u8> {

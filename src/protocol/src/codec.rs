@@ -32,6 +32,9 @@ pub enum CodecError {
     /// Bytes that are no value of their format.
     #[error("damaged: {0}")]
     Damaged(&'static str),
+    /// More values than there are numbers for them.
+    #[error("there are too many to be numbered")]
+    Full,
 }
 
 /// Encodes a value.

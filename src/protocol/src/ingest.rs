@@ -141,6 +141,8 @@ pub struct ParsedFile {
     /// What resolves its references: `code::Body`, encoded.
     #[serde(with = "crate::bytes")]
     pub body: Vec<u8>,
+    /// Tables that strings of SQL in it name.
+    pub sql: Vec<SqlReference>,
     /// What was wrong with it.
     pub notices: Vec<Notice>,
     /// What history keeps of it; only of files that are read to be kept.
@@ -156,6 +158,25 @@ pub struct KeptFile {
     pub text_hash: Option<ContentHash>,
     /// The definitions as `stored_facts` encodes them, a whole frame.
     pub facts: Vec<u8>,
+}
+
+/// A table that a string of SQL names. Names are as SQL has them: in lower case unless they were in quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlReference {
+    /// Number of the innermost definition the string stands in; `None`: in none.
+    pub definition: Option<u32>,
+    /// Line of the table's name, from 1.
+    pub line: u32,
+    /// Column of the table's name, from 1, in bytes.
+    pub column: u32,
+    /// Its schema; empty when that is not named.
+    pub schema: String,
+    /// Its name.
+    pub table: String,
+    /// Names that are columns of it if they are any.
+    pub columns: Vec<String>,
+    /// Names that may be columns of it or of another table of the statement.
+    pub possible: Vec<String>,
 }
 
 /// What became of one path of the tree.

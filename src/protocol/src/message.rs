@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::{ResolveFile, ResolvedFile};
+use crate::code::{RepoState, ResolveFile, ResolvedFile};
 use crate::history::{HistoryBase, HistoryCommit, HistoryPlan, HistoryRequest, StateFile};
 use crate::index::{
     Entry, GenerationHeader, GenerationId, GenerationStatus, HeapTid, Hit, Lsn, QueryValue,
@@ -75,19 +75,33 @@ pub enum RequestBody {
     },
     /// Walk a directory. Items: `Item::Walk`. Answer: `Response::Walked`.
     Walk(WalkRequest),
-    /// Begin to resolve references; what this connection began before is forgotten. Answer:
-    /// `Response::Done`.
-    ResolveBegin,
+    /// Begin to resolve references of a repository; what this connection began before is forgotten.
+    /// Answer: `Response::Resolving`.
+    ResolveBegin {
+        /// The client's number for it: part of what is remembered of resolving, so always the same.
+        repo: i64,
+        /// Its state before the change; `None`: all files will be sent.
+        state: Option<RepoState>,
+    },
+    /// Let references lead into another repository. Answer: `Response::Resolving`.
+    ResolveUse {
+        /// The other repository.
+        repo: i64,
+        /// Its state; `None`: all files will be sent.
+        state: Option<RepoState>,
+    },
     /// Files as they were before a change: those that changed since or are gone. Answer:
     /// `Response::Done`.
     ResolveBefore {
         /// Only identity and interface matter.
         files: Vec<ResolveFile>,
     },
-    /// Files as they are now, all of the repository's in any number of requests. Answer:
-    /// `Response::Done`.
+    /// Files as they are now, in any number of requests: those that changed, and of a repository whose
+    /// state the engine does not have all others. Answer: `Response::Done`.
     ResolveAdd {
-        /// With numbers that are unique among them.
+        /// Of this repository.
+        repo: i64,
+        /// With numbers that are unique among all repositories.
         files: Vec<ResolveFile>,
     },
     /// Once all files are there: which have to be resolved. Answer: `Response::Planned`.
@@ -96,10 +110,14 @@ pub enum RequestBody {
     ResolveFiles {
         /// Numbers of files and their encoded `code::Body`s.
         #[serde(with = "crate::bytes::numbered")]
-        bodies: Vec<(u32, Vec<u8>)>,
+        bodies: Vec<(i64, Vec<u8>)>,
     },
     /// Forget what `ResolveBegin` began. Answer: `Response::Done`.
-    ResolveEnd,
+    ResolveEnd {
+        /// What the tables have of repositories from now on is their states by these names: the engine
+        /// may keep them. Only names that no other state ever had.
+        states: Vec<(i64, RepoState)>,
+    },
     /// Open a git repository and plan a walk of its history; what this connection opened before is
     /// forgotten. Answer: `Response::HistoryPlanned`.
     HistoryOpen(HistoryRequest),
@@ -242,8 +260,18 @@ pub enum Response {
     Skipped(Notice),
     /// Of `Walk`.
     Walked(WalkSummary),
-    /// Of `ResolvePlan`: numbers of files, in ascending order.
-    Planned(Vec<u32>),
+    /// Of `ResolveBegin` and `ResolveUse`: whether the engine has the repository's state.
+    Resolving {
+        /// If not, its files have to be sent.
+        known: bool,
+    },
+    /// Of `ResolvePlan`.
+    Planned {
+        /// Numbers of files, in ascending order.
+        files: Vec<i64>,
+        /// The keys, sorted, whose value is another than before the change.
+        changed: Vec<u64>,
+    },
     /// Of `HistoryOpen`.
     HistoryPlanned(HistoryPlan),
     /// Of `HistoryCompare`: a commit without id, names and message.

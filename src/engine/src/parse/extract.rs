@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use onyx_protocol::code::{Body, Interface};
 use onyx_protocol::facts::{Definition, FileFacts, Language, NodeKind};
-use onyx_protocol::ingest::{Notice, SkipReason};
+use onyx_protocol::ingest::{Notice, SkipReason, SqlReference};
 use sha2::{Digest, Sha256};
 use tree_sitter::Node;
 
@@ -16,6 +16,7 @@ use super::languages::Rules;
 use super::recover::tree_of_broken;
 use super::signature::{Parts, signature};
 use super::site::{Site, add, is_code};
+use super::sql;
 use super::text::bounded;
 use super::unwrap::unwrapped;
 use super::watch::Watch;
@@ -37,6 +38,8 @@ pub struct Parsed {
     pub interface: Interface,
     /// What resolves its references.
     pub body: Body,
+    /// Tables that strings of SQL in it name.
+    pub sql: Vec<SqlReference>,
     /// What was wrong with it.
     pub notices: Vec<Notice>,
 }
@@ -79,7 +82,8 @@ fn read(
     let Some(grammar) = grammar(language) else {
         // Only its path tells what a manifest is: `parse_file`.
         let (facts, interface) = (FileFacts::default(), Interface::new(language));
-        return Ok(Parsed { facts, interface, body: Body::default(), notices: Vec::new() });
+        let (body, sql, notices) = (Body::default(), Vec::new(), Vec::new());
+        return Ok(Parsed { facts, interface, body, sql, notices });
     };
     let retries = Watch::new(limits.timeout / 4, cancelled);
     let (tree, broken) = tree_of_broken(grammar, source, &watch, &retries)?;
@@ -100,6 +104,8 @@ fn read(
     };
     watch.check()?;
 
+    let sql = sql::references(tree.root_node(), source, &sweep.definitions);
+    watch.check()?;
     let mut facts = FileFacts { definitions: sweep.definitions, ..FileFacts::default() };
     if let Some(package) = found.package {
         facts.package = source.get(package.byte_range()).unwrap_or_default().to_owned();
@@ -112,7 +118,7 @@ fn read(
         line,
     });
     let notices = broken.into_iter().chain(too_deep).collect();
-    Ok(Parsed { facts, interface, body, notices })
+    Ok(Parsed { facts, interface, body, sql, notices })
 }
 
 /// Goes over the candidates in order of their first byte and keeps the definitions they stand in.

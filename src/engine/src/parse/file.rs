@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::{FileFacts, Language};
-use onyx_protocol::ingest::{ContentHash, KeptFile, Notice, ParsedFile, SkipReason};
+use onyx_protocol::ingest::{ContentHash, KeptFile, Notice, ParsedFile, SkipReason, SqlReference};
 use onyx_protocol::limits::MAX_FRAME_BYTES;
 use onyx_protocol::stored_facts;
 use sha2::{Digest, Sha256};
@@ -38,7 +38,7 @@ pub fn parse_file(
         let limits = Limits { max_bytes: limits.max_bytes.max(text.len()), ..*limits };
         parse_whole(language, &text, &limits, cancelled)?
     };
-    let Parsed { facts, interface, body, notices } = parsed;
+    let Parsed { facts, interface, body, sql, notices } = parsed;
     let encode = |error: CodecError| Notice {
         reason: SkipReason::Io,
         detail: format!("internal error: {error}"),
@@ -59,6 +59,7 @@ pub fn parse_file(
         search_texts,
         interface: interface.encode().map_err(encode)?,
         body: body.encode().map_err(encode)?,
+        sql,
         notices: decoded.into_iter().chain(notices).collect(),
         kept: None,
     };
@@ -181,8 +182,14 @@ pub fn facts_bytes(file: &ParsedFile) -> usize {
         + file.interface.len()
         + file.body.len()
         + file.search_texts.iter().map(|text| text.len() + 4).sum::<usize>()
+        + file.sql.iter().map(sql_bytes).sum::<usize>()
         + file.notices.iter().map(|notice| FIXED + notice.detail.len()).sum::<usize>()
         + file.kept.as_ref().map_or(0, |kept| kept.text.len() + kept.facts.len() + 64)
+}
+
+fn sql_bytes(reference: &SqlReference) -> usize {
+    let names = reference.columns.iter().chain(&reference.possible);
+    64 + reference.schema.len() + reference.table.len() + names.map(|n| n.len() + 4).sum::<usize>()
 }
 
 /// A file whose facts are larger is left out: they would not fit a frame with the batch around it.

@@ -32,7 +32,13 @@ pub(super) fn parse(path: &str, text: &str) -> Parsed {
         Err(notice) => (None, vec![notice]),
     };
     let interface = Interface { manifest, ..Interface::new(Language::Manifest) };
-    Parsed { facts: FileFacts::default(), interface, body: Body::default(), notices }
+    Parsed {
+        facts: FileFacts::default(),
+        interface,
+        body: Body::default(),
+        sql: Vec::new(),
+        notices,
+    }
 }
 
 fn broken(detail: String, line: usize) -> Notice {

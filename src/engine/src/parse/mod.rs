@@ -29,6 +29,7 @@ mod recover;
 mod search_text;
 mod signature;
 mod site;
+mod sql;
 mod text;
 mod unwrap;
 mod watch;

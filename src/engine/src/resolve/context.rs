@@ -90,7 +90,11 @@ pub(super) struct Context<'w> {
     pub hoisted: Map<(u32, u32), Vec<u32>>,
     /// Names of the body by their hashes.
     pub names: Map<u64, u32>,
+    /// Keys looked up in the own repository, and beyond it.
     seen: RefCell<Set<u64>>,
+    outside: RefCell<Set<u64>>,
+    /// Those beyond it that may be names of packages.
+    names_outside: RefCell<Set<u64>>,
     depth: Cell<u32>,
     steps: Cell<u32>,
     open: RefCell<Vec<Work>>,
@@ -114,6 +118,12 @@ pub(super) fn holder(body: &Body, mut scope: u32) -> u32 {
     scope
 }
 
+fn sorted(keys: &Set<u64>) -> Vec<u64> {
+    let mut all: Vec<u64> = keys.iter().copied().collect();
+    all.sort_unstable();
+    all
+}
+
 impl<'w> Context<'w> {
     pub fn new(workspace: &'w Workspace, slot: u32, body: &'w Body) -> Self {
         let mut bindings: Map<(u32, u32), Vec<u32>> = Map::default();
@@ -133,6 +143,8 @@ impl<'w> Context<'w> {
             hoisted,
             names,
             seen: RefCell::default(),
+            outside: RefCell::default(),
+            names_outside: RefCell::default(),
             depth: Cell::new(0),
             steps: Cell::new(0),
             open: RefCell::default(),
@@ -168,13 +180,30 @@ impl<'w> Context<'w> {
     }
 
     pub fn dependencies(&self) -> Vec<u64> {
-        let mut all: Vec<u64> = self.seen.borrow().iter().copied().collect();
-        all.sort_unstable();
-        all
+        sorted(&self.seen.borrow())
     }
 
-    fn record(&self, key: u64) {
-        self.seen.borrow_mut().insert(key);
+    /// The keys looked up beyond the own repository.
+    pub fn outside(&self) -> Vec<u64> {
+        sorted(&self.outside.borrow())
+    }
+
+    /// Those of them that may be names of packages.
+    pub fn outside_names(&self) -> Vec<u64> {
+        sorted(&self.names_outside.borrow())
+    }
+
+    /// Remembers a look at what the repository of a file has.
+    fn record(&self, of: u32, key: u64) {
+        match self.is_own(of) {
+            true => self.seen.borrow_mut().insert(key),
+            false => self.outside.borrow_mut().insert(key),
+        };
+    }
+
+    /// Whether a file is of the repository that is resolved.
+    pub fn is_own(&self, slot: u32) -> bool {
+        Workspace::is_together(slot, self.slot)
     }
 
     /// A file that a recorded look has led to: its language, path and module are part of every key.
@@ -186,7 +215,7 @@ impl<'w> Context<'w> {
     pub fn declared(&self, def: Def) -> Option<&'w Declared> {
         let file = self.file(def.slot)?;
         if def.slot != self.slot {
-            self.record(keys::facts(file.container(Within::definition(def.number))));
+            self.record(def.slot, keys::facts(file.container(Within::definition(def.number))));
         }
         file.declared(def.number)
     }
@@ -207,7 +236,7 @@ impl<'w> Context<'w> {
         let Some(file) = self.file(slot) else { return &[] };
         let name = keys::name(name);
         if slot != self.slot {
-            self.record(keys::member(file.container(within), name));
+            self.record(slot, keys::member(file.container(within), name));
         }
         file.named(within, name)
     }
@@ -216,7 +245,7 @@ impl<'w> Context<'w> {
     pub fn globs(&self, slot: u32, within: Within) -> &'w [u32] {
         let Some(file) = self.file(slot) else { return &[] };
         if slot != self.slot {
-            self.record(keys::globs(file.container(within)));
+            self.record(slot, keys::globs(file.container(within)));
         }
         file.globs(within)
     }
@@ -225,7 +254,7 @@ impl<'w> Context<'w> {
     pub fn exports(&self, slot: u32, name: &str) -> Option<bool> {
         let file = self.file(slot)?;
         if slot != self.slot {
-            self.record(keys::exports(file.container(Within::FILE)));
+            self.record(slot, keys::exports(file.container(Within::FILE)));
         }
         let interface = &file.interface;
         if !interface.exports_all {
@@ -238,32 +267,63 @@ impl<'w> Context<'w> {
         self.file(slot)?.interface.imports.get(number as usize)
     }
 
-    fn look(&self, key: u64) -> Vec<(u32, u32)> {
-        self.record(key);
-        self.workspace.find(key)
+    /// What the repository of a file has under a key.
+    fn look(&self, from: u32, key: u64) -> Vec<(u32, u32)> {
+        let key = keys::within(self.file(from).map_or(0, |file| file.repo), key);
+        self.record(from, key);
+        self.workspace.find(from, key)
     }
 
-    /// The file at a path.
-    pub fn path(&self, path: &str) -> Option<u32> {
-        self.look(keys::path(path)).first().map(|&(slot, _)| slot)
+    /// Files of other repositories than that of a file that others find by the name of a package.
+    fn beyond(&self, from: u32, key: u64) -> Vec<u32> {
+        self.outside.borrow_mut().insert(key);
+        self.names_outside.borrow_mut().insert(key);
+        if !self.is_own(from) {
+            // What another repository asks of all others may be in the own one.
+            self.seen.borrow_mut().insert(key);
+        }
+        self.workspace.find_beyond(from, key)
+    }
+
+    /// Other repositories that provide a package of a language family, each by one of its files.
+    pub fn providers(&self, from: u32, family: u8, name: &str) -> Vec<u32> {
+        let mut found = self.beyond(from, keys::provided(family, name));
+        found.dedup_by(|one, other| Workspace::is_together(*one, *other));
+        found
+    }
+
+    /// The manifests that give a package its name in the one other repository where some do; none when
+    /// several repositories have such a package.
+    pub fn packages_beyond(&self, from: u32, kind: ManifestKind, name: &str) -> Vec<u32> {
+        let found = self.beyond(from, keys::package_name(kind, name));
+        match found.windows(2).all(|two| Workspace::is_together(two[0], two[1])) {
+            true => found,
+            false => Vec::new(),
+        }
+    }
+
+    /// The file at a path in the repository of another.
+    pub fn path(&self, from: u32, path: &str) -> Option<u32> {
+        self.look(from, keys::path(path)).first().map(|&(slot, _)| slot)
     }
 
     /// What a manifest says.
     pub fn manifest(&self, slot: u32) -> Option<&'w Manifest> {
         let file = self.file(slot)?;
-        self.record(keys::manifest(file.container(Within::FILE)));
+        self.record(slot, keys::manifest(file.container(Within::FILE)));
         file.interface.manifest.as_ref()
     }
 
-    /// The nearest manifest of one of these names, tried in order, in a directory or above it.
-    pub fn manifest_above(&self, mut directory: &str, names: &[&str]) -> Option<u32> {
+    /// The nearest manifest of one of these names, tried in order, in a directory of the repository of
+    /// a file or above it.
+    pub fn manifest_above(&self, from: u32, mut directory: &str, names: &[&str]) -> Option<u32> {
         loop {
             for name in names {
                 let path = match directory {
                     "" => (*name).to_owned(),
                     _ => format!("{directory}/{name}"),
                 };
-                if let Some(slot) = self.path(&path) {
+                if let Some(slot) = self.path(from, &path) {
                     return Some(slot);
                 }
             }
@@ -274,24 +334,25 @@ impl<'w> Context<'w> {
         }
     }
 
-    /// The manifests of packages or libraries of a name, in order of their paths.
-    pub fn packages(&self, kind: ManifestKind, name: &str) -> Vec<u32> {
-        self.look(keys::package_name(kind, name)).into_iter().map(|(slot, _)| slot).collect()
+    /// The manifests of packages or libraries of a name in the repository of a file, in order of their
+    /// paths.
+    pub fn packages(&self, from: u32, kind: ManifestKind, name: &str) -> Vec<u32> {
+        self.look(from, keys::package_name(kind, name)).into_iter().map(|(slot, _)| slot).collect()
     }
 
-    /// The files that are a module of a language family.
-    pub fn modules(&self, family: u8, name: &str) -> Vec<u32> {
-        self.look(keys::module(family, name)).into_iter().map(|(slot, _)| slot).collect()
+    /// The files of the repository of another that are a module of a language family.
+    pub fn modules(&self, from: u32, family: u8, name: &str) -> Vec<u32> {
+        self.look(from, keys::module(family, name)).into_iter().map(|(slot, _)| slot).collect()
     }
 
-    /// Whether there are files below a module.
-    pub fn is_package(&self, family: u8, name: &str) -> bool {
-        !self.look(keys::package(family, name)).is_empty()
+    /// Whether the repository of a file has files below a module.
+    pub fn is_package(&self, from: u32, family: u8, name: &str) -> bool {
+        !self.look(from, keys::package(family, name)).is_empty()
     }
 
-    /// Definitions that a language has indexed.
-    pub fn special(&self, family: u8, what: u8, name: &str) -> Vec<Def> {
-        let found = self.look(keys::special(family, what, name));
+    /// Definitions that a language has indexed in the repository of a file.
+    pub fn special(&self, from: u32, family: u8, what: u8, name: &str) -> Vec<Def> {
+        let found = self.look(from, keys::special(family, what, name));
         found.into_iter().map(|(slot, number)| Def { slot, number }).collect()
     }
 }

@@ -8,10 +8,15 @@ use onyx_protocol::facts::NodeKind;
 
 use super::context::{At, Context, Place};
 use super::ty::{Def, Entity, Found, Space, Strategy, Ty};
-use super::workspace::Workspace;
+use super::workspace::{File, Workspace};
 
 /// Most targets of one reference; more are called ambiguous.
 const MAX_TARGETS: usize = 3;
+
+/// Before the strategy of an edge into another repository.
+const CROSS: &str = "cross_";
+/// How sure such an edge is against one within a repository.
+const CROSS_CONFIDENCE: f32 = 0.95;
 
 /// Resolves all references of a file.
 pub(super) fn resolve(workspace: &Workspace, slot: u32, body: &Body) -> Resolved {
@@ -26,7 +31,14 @@ pub(super) fn resolve(workspace: &Workspace, slot: u32, body: &Body) -> Resolved
     edges.dedup_by_key(|e| (e.line, e.column, e.kind, e.source.0, e.file, e.target.0));
     unresolved.sort_by_key(|u| (u.line, u.column, u.kind, u.source.0));
     unresolved.dedup();
-    Resolved { edges, unresolved, dependencies: context.dependencies() }
+    Resolved {
+        edges,
+        unresolved,
+        dependencies: context.dependencies(),
+        outside: context.outside(),
+        names: context.outside_names(),
+        provides: context.file(slot).map(File::provides).unwrap_or_default(),
+    }
 }
 
 struct Out<'c, 'w> {
@@ -457,6 +469,11 @@ impl<'w> Out<'_, 'w> {
         how: Strategy,
     ) {
         let Some(file) = self.context.file(slot) else { return };
+        // What was ingested of a package need not be the version that is used.
+        let (resolution, confidence) = match self.context.is_own(slot) {
+            true => (how.as_str().to_owned(), how.confidence()),
+            false => (format!("{CROSS}{}", how.as_str()), how.confidence() * CROSS_CONFIDENCE),
+        };
         self.edges.push(Edge {
             source: reference.source,
             file: file.id,
@@ -464,8 +481,8 @@ impl<'w> Out<'_, 'w> {
             kind,
             line: reference.line,
             column: reference.column,
-            resolution: how.as_str().to_owned(),
-            confidence: how.confidence(),
+            resolution,
+            confidence,
         });
     }
 

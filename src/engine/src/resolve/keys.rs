@@ -97,10 +97,20 @@ pub(super) fn package(family: u8, text: &str) -> u64 {
     Fnv::new(3).number(u64::from(family)).text(text).end()
 }
 
+/// A key as it is asked for within one repository.
+pub(super) fn within(repo: u64, key: u64) -> u64 {
+    Fnv::new(14).number(repo).number(key).end()
+}
+
+/// The packages of a language family that others find by a name.
+pub(super) fn provided(family: u8, text: &str) -> u64 {
+    Fnv::new(15).number(u64::from(family)).text(text).end()
+}
+
 /// What the containers of names in a file begin with: hashing its path each time would cost the most of
 /// many a look.
-pub(super) fn containers(path: &str) -> Fnv {
-    Fnv::new(4).text(path)
+pub(super) fn containers(repo: u64, path: &str) -> Fnv {
+    Fnv::new(4).number(repo).text(path)
 }
 
 /// A file or definition as a container of names.

@@ -44,8 +44,10 @@ mod keys;
 mod languages;
 mod members;
 mod names;
+mod space;
 mod ty;
 mod types;
 mod workspace;
 
+pub use space::Space;
 pub use workspace::{FileInput, Workspace};

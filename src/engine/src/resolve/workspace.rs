@@ -1,20 +1,24 @@
-//! All files' interfaces and the index over them.
+//! Files' interfaces, by repositories, and the way to what they say.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
-use onyx_protocol::code::{Body, Declared, Interface, Resolved, Within};
+use onyx_protocol::code::{Body, Declared, Interface, ManifestKind, Resolved, Within};
 use onyx_protocol::codec::CodecError;
 use onyx_protocol::facts::Language;
 
 use super::edges;
 use super::keys::{self, Content, Fnv, Map};
 use super::languages::{self, Rules, Special};
+use super::space::Space;
 
 /// What a file gives to the workspace.
 #[derive(Debug, Clone)]
 pub struct FileInput {
     /// The caller's number for it; edges name their targets by it.
-    pub id: u32,
+    pub id: i64,
+    /// The caller's number for its repository.
+    pub repo: u64,
     /// Path below the root.
     pub path: String,
     /// Its language.
@@ -37,7 +41,8 @@ pub(super) enum Named {
 
 /// A file in the workspace.
 pub(super) struct File {
-    pub id: u32,
+    pub id: i64,
+    pub repo: u64,
     pub path: String,
     pub module: String,
     /// The package clause of Go and Java.
@@ -50,16 +55,17 @@ pub(super) struct File {
 }
 
 impl File {
-    fn new(input: &FileInput) -> Result<Self, CodecError> {
+    pub fn new(input: &FileInput) -> Result<Self, CodecError> {
         let interface = Interface::decode(&input.interface)?;
         let mut file = Self {
             id: input.id,
+            repo: input.repo,
             path: input.path.clone(),
             module: input.module.clone(),
             package: input.package.clone(),
             rules: languages::rules(input.language),
             names: Map::default(),
-            containers: keys::containers(&input.path),
+            containers: keys::containers(input.repo, &input.path),
             globs: Map::default(),
             interface: Interface::new(input.language),
         };
@@ -108,26 +114,55 @@ impl File {
         self.path.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 
-    /// Repository-wide keys that find this file or something in it.
-    fn specials(&self) -> Vec<(u64, u32)> {
+    /// Keys that find this file or something in it: within its repository, and names of packages by
+    /// which others find it.
+    pub fn specials(&self) -> Vec<(u64, u32)> {
         let family = self.rules.family();
-        let mut found = vec![(keys::path(&self.path), u32::MAX)];
+        let within = |key: u64| keys::within(self.repo, key);
+        let mut found = vec![(within(keys::path(&self.path)), u32::MAX)];
         if let Some(manifest) = &self.interface.manifest {
             let mut names = vec![manifest.name.as_str(), manifest.library.as_str()];
             names.retain(|name| !name.is_empty());
             names.dedup();
-            let key = |name: &str| (keys::package_name(manifest.kind, name), u32::MAX);
-            found.extend(names.into_iter().map(key));
+            for name in names {
+                found.push((within(keys::package_name(manifest.kind, name)), u32::MAX));
+            }
+            found.extend(self.provides().into_iter().map(|key| (key, u32::MAX)));
             return found;
         }
         let mut add = |special: Special<'_>| match special {
-            Special::Module(name) => found.push((keys::module(family, name), u32::MAX)),
-            Special::Package(name) => found.push((keys::package(family, name), u32::MAX)),
+            Special::Module(name) => found.push((within(keys::module(family, name)), u32::MAX)),
+            Special::Package(name) => found.push((within(keys::package(family, name)), u32::MAX)),
             Special::Named(what, name, number) => {
-                found.push((keys::special(family, what, name), number));
+                found.push((within(keys::special(family, what, name)), number));
             }
+            Special::Provided(name) => found.push((keys::provided(family, name), u32::MAX)),
         };
         self.rules.index(self, &mut add);
+        found
+    }
+
+    /// The names by which other repositories find the package this file is in, or stands for.
+    pub fn provides(&self) -> Vec<u64> {
+        let mut found = Vec::new();
+        if let Some(manifest) = &self.interface.manifest {
+            // Another repository's configuration is none of ours.
+            if manifest.kind != ManifestKind::Config {
+                let names = [manifest.name.as_str(), manifest.library.as_str()];
+                let names = names.into_iter().filter(|name| !name.is_empty());
+                found.extend(names.map(|name| keys::package_name(manifest.kind, name)));
+            }
+        } else {
+            let family = self.rules.family();
+            let mut add = |special: Special<'_>| {
+                if let Special::Provided(name) = special {
+                    found.push(keys::provided(family, name));
+                }
+            };
+            self.rules.index(self, &mut add);
+        }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 
@@ -217,45 +252,69 @@ fn slot(within: Within, name: u64) -> u64 {
     keys::member(u64::from(within.0), name)
 }
 
-/// The interfaces of all files of a database or repository.
-#[derive(Default)]
+/// Bits of a slot that number a file within its repository.
+const FILE_BITS: u32 = 22;
+/// Most repositories at once.
+const MAX_REPOSITORIES: usize = 1 << (32 - FILE_BITS);
+/// Most files a repository.
+pub(super) const MAX_FILES: usize = 1 << FILE_BITS;
+
+/// The files of a repository, and of those its references may lead into.
 pub struct Workspace {
-    files: Vec<Option<File>>,
-    by_id: Map<u32, u32>,
-    index: Map<u64, Vec<(u32, u32)>>,
+    /// Its own first.
+    spaces: Vec<Arc<Space>>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Workspace {
     /// An empty one.
     pub fn new() -> Self {
-        Self::default()
+        Self::of(Arc::new(Space::new(0)))
     }
 
-    /// Adds a file, in place of one with the same id. Err when its interface cannot be read.
+    /// One of a repository.
+    pub fn of(space: Arc<Space>) -> Self {
+        Self { spaces: vec![space] }
+    }
+
+    /// Lets references lead into another repository. False when there are too many.
+    pub fn join(&mut self, space: Arc<Space>) -> bool {
+        if self.spaces.len() >= MAX_REPOSITORIES {
+            return false;
+        }
+        self.spaces.push(space);
+        true
+    }
+
+    /// The files of its own repository.
+    pub fn own(&self) -> &Space {
+        &self.spaces[0]
+    }
+
+    /// The files of a repository, to be changed.
+    pub fn space_mut(&mut self, repo: u64) -> Option<&mut Space> {
+        self.spaces.iter_mut().find(|space| space.repo() == repo).map(Arc::make_mut)
+    }
+
+    /// The repositories, its own first.
+    pub fn into_spaces(self) -> Vec<Arc<Space>> {
+        self.spaces
+    }
+
+    /// Adds a file to the own repository, in place of one with the same id. Err when its interface
+    /// cannot be read.
     pub fn add(&mut self, input: &FileInput) -> Result<(), CodecError> {
-        self.remove(input.id);
-        let file = File::new(input)?;
-        let slot = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        for (key, number) in file.specials() {
-            self.index.entry(key).or_default().push((slot, number));
-        }
-        self.by_id.insert(input.id, slot);
-        self.files.push(Some(file));
-        Ok(())
+        Arc::make_mut(&mut self.spaces[0]).add(input)
     }
 
-    /// Removes a file.
-    pub fn remove(&mut self, id: u32) {
-        let Some(slot) = self.by_id.remove(&id) else { return };
-        let Some(file) = self.files.get_mut(slot as usize).and_then(Option::take) else { return };
-        for (key, _) in file.specials() {
-            if let Some(items) = self.index.get_mut(&key) {
-                items.retain(|&(other, _)| other != slot);
-                if items.is_empty() {
-                    self.index.remove(&key);
-                }
-            }
-        }
+    /// Removes a file of the own repository.
+    pub fn remove(&mut self, id: i64) {
+        Arc::make_mut(&mut self.spaces[0]).remove(id);
     }
 
     /// The keys, sorted, whose value differs between two states, of which only these files differ.
@@ -279,22 +338,46 @@ impl Workspace {
         Ok(changed)
     }
 
-    /// Edges, unresolved references and dependencies of a file that was added.
-    pub fn resolve(&self, id: u32, body: &[u8]) -> Result<Resolved, CodecError> {
+    /// Edges, unresolved references and dependencies of a file that was added to the own repository.
+    pub fn resolve(&self, id: i64, body: &[u8]) -> Result<Resolved, CodecError> {
         let body = Body::decode(body)?;
-        Ok(match self.by_id.get(&id) {
-            Some(&slot) => edges::resolve(self, slot, &body),
+        Ok(match self.spaces[0].slot(id) {
+            Some(slot) => edges::resolve(self, slot, &body),
             None => Resolved::default(),
         })
     }
 
     pub(super) fn file(&self, slot: u32) -> Option<&File> {
-        self.files.get(slot as usize)?.as_ref()
+        let space = self.spaces.get((slot >> FILE_BITS) as usize)?;
+        space.file(slot & (MAX_FILES as u32 - 1))
     }
 
-    /// What is found under a key, in an order that does not depend on that of adding.
-    pub(super) fn find(&self, key: u64) -> Vec<(u32, u32)> {
-        let mut items = self.index.get(&key).cloned().unwrap_or_default();
+    /// Whether two files are of one repository.
+    pub(super) fn is_together(one: u32, other: u32) -> bool {
+        one >> FILE_BITS == other >> FILE_BITS
+    }
+
+    /// What is found under a key in the repository of a file, in an order that does not depend on that
+    /// of adding.
+    pub(super) fn find(&self, from: u32, key: u64) -> Vec<(u32, u32)> {
+        let number = from >> FILE_BITS;
+        match self.spaces.get(number as usize) {
+            Some(space) => self.in_order(number, space, key),
+            None => Vec::new(),
+        }
+    }
+
+    /// The files of all other repositories than that of a file that are found under a key.
+    pub(super) fn find_beyond(&self, from: u32, key: u64) -> Vec<u32> {
+        let own = from >> FILE_BITS;
+        let others = (0..).zip(&self.spaces).filter(|(number, _)| *number != own);
+        let found = others.flat_map(|(number, space)| self.in_order(number, space, key));
+        found.map(|(slot, _)| slot).collect()
+    }
+
+    fn in_order(&self, number: u32, space: &Space, key: u64) -> Vec<(u32, u32)> {
+        let items = space.find(key).iter().map(|&(file, of)| (number << FILE_BITS | file, of));
+        let mut items: Vec<(u32, u32)> = items.collect();
         if items.len() > 1 {
             let path = |slot: u32| self.file(slot).map_or("", |file| file.path.as_str());
             items.sort_by(|a, b| path(a.0).cmp(path(b.0)).then(a.1.cmp(&b.1)));

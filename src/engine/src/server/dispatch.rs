@@ -63,16 +63,23 @@ pub fn run(
             )?;
             Ok(Response::Done)
         })?,
-        RequestBody::ResolveBegin => session.part(Session::begin)?,
+        RequestBody::ResolveBegin { repo, state } => {
+            session.part(|session| Ok(session.begin(&engine.kept, repo, state)))?
+        }
+        RequestBody::ResolveUse { repo, state } => {
+            session.part(|session| session.join(&engine.kept, repo, state))?
+        }
         RequestBody::ResolveBefore { files } => session.part(|session| session.before(files))?,
-        RequestBody::ResolveAdd { files } => session.part(|session| session.add(files))?,
+        RequestBody::ResolveAdd { repo, files } => {
+            session.part(|session| session.add(repo, files))?
+        }
         RequestBody::ResolvePlan => session.part(Session::plan)?,
         RequestBody::ResolveFiles { bodies } => session.part(|session| {
             session.resolve(&bodies, engine.workers(), &|| call.cancelled(), &mut |files| {
                 call.send(&Item::Resolved(files))
             })
         })?,
-        RequestBody::ResolveEnd => session.end(),
+        RequestBody::ResolveEnd { states } => session.end(&engine.kept, &states),
         RequestBody::HistoryOpen(request) => history.open(&request, &|| call.cancelled())?,
         RequestBody::HistoryBase(base) => history.base(base)?,
         RequestBody::HistoryWalk { commits } => session.part(|_| {

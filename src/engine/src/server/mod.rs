@@ -9,6 +9,7 @@
 //! | `resolution` | one client's files whose references are resolved |
 //! | `history` | one client's repository whose history is read |
 //! | `ingests` | which clients ingest |
+//! | `kept` | repositories' files between resolutions |
 //! | `background` | embedding what is queued |
 //! | `cache` | the store as the embedder's cache |
 //! | `stat` | the engine's own figures |
@@ -19,6 +20,7 @@ mod connection;
 mod dispatch;
 mod history;
 mod ingests;
+mod kept;
 mod listener;
 mod resolution;
 mod startup;
@@ -51,6 +53,8 @@ struct Engine {
     counters: Counters,
     /// Embedding in the background waits for them.
     ingests: Arc<Ingests>,
+    /// Repositories' files between resolutions.
+    kept: kept::Kept,
 }
 
 impl Engine {
@@ -69,6 +73,7 @@ impl Engine {
             settings: RwLock::new(settings),
             counters: Counters::default(),
             ingests: Arc::default(),
+            kept: kept::Kept::default(),
         })
     }
 

@@ -17,9 +17,10 @@ pub fn parse(path: &str, source: &str) -> ParsedFile {
 }
 
 /// What a file gives to the workspace.
-pub fn input(id: u32, file: &ParsedFile) -> FileInput {
+pub fn input(id: i64, file: &ParsedFile) -> FileInput {
     FileInput {
         id,
+        repo: 0,
         path: file.path.clone(),
         language: file.language,
         module: file.module.clone(),

@@ -4,6 +4,7 @@
 use onyx_protocol::code::{Alias, Manifest, ManifestKind, Within};
 
 use super::ecma::FAMILY;
+use super::ecma_std;
 use crate::resolve::context::Context;
 use crate::resolve::ty::{Entity, Module};
 
@@ -22,7 +23,7 @@ pub(super) fn module_found(context: &Context<'_>, slot: u32, written: &str) -> O
     let is_relative =
         matches!(written, "." | "..") || written.starts_with("./") || written.starts_with("../");
     let found = match is_relative {
-        true => file_of(context, slot, &joined(file.directory(), written)?),
+        true => file_of(context, slot, slot, &joined(file.directory(), written)?),
         false => named(context, slot, file.directory(), written),
     };
     if let Some(of) = found {
@@ -41,16 +42,19 @@ pub(super) fn module_found(context: &Context<'_>, slot: u32, written: &str) -> O
 
 /// A specifier that is no relative path.
 fn named(context: &Context<'_>, slot: u32, directory: &str, written: &str) -> Option<u32> {
-    if let Some(config) = context.manifest_above(directory, &["tsconfig.json", "jsconfig.json"])
+    if let Some(config) =
+        context.manifest_above(slot, directory, &["tsconfig.json", "jsconfig.json"])
         && let Some(found) = configured(context, slot, config, written, MAX_CONFIGURATIONS)
     {
         return Some(found);
     }
     if written.starts_with('#') {
-        let package = context.manifest_above(directory, &["package.json"])?;
+        let package = context.manifest_above(slot, directory, &["package.json"])?;
         let own = context.file(package)?.directory();
         let targets = aliased(&context.manifest(package)?.aliases, written)?;
-        return targets.iter().find_map(|target| file_of(context, slot, &joined(own, target)?));
+        return targets
+            .iter()
+            .find_map(|target| file_of(context, slot, package, &joined(own, target)?));
     }
     packaged(context, slot, directory, written)
 }
@@ -68,14 +72,14 @@ fn configured(
     let base = joined(directory, &manifest.base)?;
     for target in aliased(&manifest.aliases, written).unwrap_or_default() {
         if let Some(path) = joined(&base, &target)
-            && let Some(found) = file_of(context, slot, &path)
+            && let Some(found) = file_of(context, slot, config, &path)
         {
             return Some(found);
         }
     }
     if !manifest.base.is_empty()
         && let Some(path) = joined(&base, written)
-        && let Some(found) = file_of(context, slot, &path)
+        && let Some(found) = file_of(context, slot, config, &path)
     {
         return Some(found);
     }
@@ -88,7 +92,9 @@ fn configured(
             return None;
         }
         let path = joined(directory, extended)?;
-        let other = context.path(&path).or_else(|| context.path(&format!("{path}.json")))?;
+        let other = context
+            .path(config, &path)
+            .or_else(|| context.path(config, &format!("{path}.json")))?;
         configured(context, slot, other, written, left - 1)
     })
 }
@@ -119,7 +125,10 @@ fn packaged(context: &Context<'_>, slot: u32, from: &str, written: &str) -> Opti
     let parts = if written.starts_with('@') { 2 } else { 1 };
     let end = written.match_indices('/').nth(parts - 1).map_or(written.len(), |(at, _)| at);
     let (name, rest) = written.split_at(end);
-    let mut packages = context.packages(ManifestKind::Package, name);
+    let mut packages = context.packages(slot, ManifestKind::Package, name);
+    if packages.is_empty() && !ecma_std::is_module(name) {
+        packages = context.packages_beyond(slot, ManifestKind::Package, name);
+    }
     // The nearest of several copies.
     let near = |&package: &u32| {
         let directory = context.file(package).map_or("", |file| file.directory());
@@ -139,8 +148,11 @@ fn packaged(context: &Context<'_>, slot: u32, from: &str, written: &str) -> Opti
             targets.extend([format!("src{rest}"), rest[1..].to_owned()]);
         }
         targets.iter().find_map(|target| {
-            let found = joined(directory, target).and_then(|path| file_of(context, slot, &path));
-            found.or_else(|| file_of(context, slot, &joined(directory, &source_of(target)?)?))
+            let found =
+                joined(directory, target).and_then(|path| file_of(context, slot, package, &path));
+            found.or_else(|| {
+                file_of(context, slot, package, &joined(directory, &source_of(target)?)?)
+            })
         })
     })
 }
@@ -174,8 +186,8 @@ fn joined(directory: &str, written: &str) -> Option<String> {
     Some(names.join("/"))
 }
 
-/// The file that a path without or with its extension means.
-fn file_of(context: &Context<'_>, from: u32, path: &str) -> Option<u32> {
+/// The file that a path without or with its extension means in the repository of a file.
+fn file_of(context: &Context<'_>, from: u32, repo: u32, path: &str) -> Option<u32> {
     let bare = match path.rsplit_once('.') {
         Some((stem, extension)) if EXTENSIONS.contains(&extension) => {
             Some(stem.strip_suffix(".d").unwrap_or(stem))
@@ -197,7 +209,7 @@ fn file_of(context: &Context<'_>, from: u32, path: &str) -> Option<u32> {
             let at = EXTENSIONS.iter().position(|&one| one == extension);
             (other, is_declaration(path) != declares, at)
         };
-        if let Some(found) = context.modules(FAMILY, module).into_iter().min_by_key(rank) {
+        if let Some(found) = context.modules(repo, FAMILY, module).into_iter().min_by_key(rank) {
             return Some(found);
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn attached(
     let Some(declared) = context.declared(def) else { return Vec::new() };
     let Some(pool) = context.pool(def.slot) else { return Vec::new() };
     let key = format!("{}.{name}", pool.name(declared.name));
-    let candidates = context.special(FAMILY, ATTACHED, &key).into_iter();
+    let candidates = context.special(def.slot, FAMILY, ATTACHED, &key).into_iter();
     let found = candidates.filter(|&method| {
         let Some(declared) = context.declared(method) else { return false };
         owner(context, method, declared) == Some((def, on_prototype))

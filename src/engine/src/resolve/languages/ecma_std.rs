@@ -15,6 +15,11 @@ pub(super) fn is_global(name: &str) -> bool {
     GLOBALS.binary_search(&name).is_ok()
 }
 
+/// Whether a module comes with Node.
+pub(super) fn is_module(name: &str) -> bool {
+    name.starts_with("node:") || MODULES.binary_search(&name).is_ok()
+}
+
 /// Whether a path is of the language, the browser or Node.
 pub(super) fn is_builtin(path: &str) -> bool {
     let head = path.split(['.', '/']).next().unwrap_or(path);

@@ -96,7 +96,7 @@ impl Rules for Go {
         space: Space,
     ) -> Vec<Found> {
         match is_exported(name) {
-            true => top(context, &module.path, name, space),
+            true => top(context, module.slot.unwrap_or(context.slot), &module.path, name, space),
             false => Vec::new(),
         }
     }
@@ -110,7 +110,7 @@ impl Rules for Go {
         space: Space,
     ) -> Vec<Found> {
         let Some(file) = context.file(place.slot) else { return Vec::new() };
-        let found = top(context, &package_of(file), name, space);
+        let found = top(context, place.slot, &package_of(file), name, space);
         if !found.is_empty() {
             return found;
         }
@@ -296,8 +296,8 @@ fn choose(context: &Context<'_>, slot: u32, mut found: Vec<Def>) -> Vec<Def> {
 }
 
 /// What a package has under a name.
-fn top(context: &Context<'_>, package: &str, name: &str, space: Space) -> Vec<Found> {
-    let found = context.special(FAMILY, TOP, &key(package, name));
+fn top(context: &Context<'_>, from: u32, package: &str, name: &str, space: Space) -> Vec<Found> {
+    let found = context.special(from, FAMILY, TOP, &key(package, name));
     let found = choose(context, context.slot, found).into_iter();
     let found = found.map(|def| Found::definition(def, Strategy::Scope));
     found.filter(|one| context.fits(one, space)).collect()
@@ -317,22 +317,26 @@ fn package(context: &Context<'_>, slot: u32, path: &str) -> Option<Module> {
                 part => parts.push(part),
             }
         }
-        return package_in(context, &parts.join("/"), path);
+        return package_in(context, slot, &parts.join("/"), path);
     }
     // The module whose path is longest; of several of that path the one that lies nearest.
+    let is_domain = path.split('/').next().is_some_and(|first| first.contains('.'));
     let mut end = path.len();
     loop {
         let rest = path[end..].trim_start_matches('/');
-        let mut manifests = context.packages(ManifestKind::Go, &path[..end]);
+        let mut manifests = context.packages(slot, ManifestKind::Go, &path[..end]);
         let near = |slot: &u32| {
             let directory = context.file(*slot).map_or("", |file| file.directory());
             let common = directory.split('/').zip(own.split('/')).take_while(|(a, b)| a == b);
             std::cmp::Reverse(common.count())
         };
         manifests.sort_by_key(near);
+        if manifests.is_empty() && is_domain {
+            manifests = context.packages_beyond(slot, ManifestKind::Go, &path[..end]);
+        }
         for manifest in manifests {
             let directory = join(context.file(manifest)?.directory(), rest);
-            if let Some(found) = package_in(context, &directory, path) {
+            if let Some(found) = package_in(context, manifest, &directory, path) {
                 return Some(found);
             }
         }
@@ -342,11 +346,10 @@ fn package(context: &Context<'_>, slot: u32, path: &str) -> Option<Module> {
         }
     }
     // A tree as it was before modules: `src/<path>`.
-    let is_domain = path.split('/').next().is_some_and(|first| first.contains('.'));
     let mut above = own;
     while is_domain && !above.is_empty() {
         if above.rsplit('/').next() == Some("src")
-            && let Some(found) = package_in(context, &join(above, path), path)
+            && let Some(found) = package_in(context, slot, &join(above, path), path)
         {
             return Some(found);
         }
@@ -356,9 +359,9 @@ fn package(context: &Context<'_>, slot: u32, path: &str) -> Option<Module> {
 }
 
 /// The package in a directory that others can import.
-fn package_in(context: &Context<'_>, directory: &str, path: &str) -> Option<Module> {
+fn package_in(context: &Context<'_>, from: u32, directory: &str, path: &str) -> Option<Module> {
     let mut files: Vec<(u32, &File)> = context
-        .modules(FAMILY, directory)
+        .modules(from, FAMILY, directory)
         .into_iter()
         .filter_map(|slot| Some((slot, context.file(slot)?)))
         .filter(|(_, file)| !file.path.ends_with("_test.go") && !file.package.is_empty())
@@ -396,7 +399,7 @@ fn methods(context: &Context<'_>, def: Def, name: &str) -> Vec<Def> {
     }
     let of = file.interface.pool.name(declared.name);
     let key = key(&package_of(file), &format!("{of}.{name}"));
-    choose(context, context.slot, context.special(FAMILY, METHOD, &key))
+    choose(context, context.slot, context.special(def.slot, FAMILY, METHOD, &key))
 }
 
 /// Members of a type, embedded ones level by level: the shallowest counts, and two of one depth hide

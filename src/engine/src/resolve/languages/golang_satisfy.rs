@@ -35,7 +35,7 @@ fn required<'w>(
     let declared = context.declared(def)?;
     let file = context.file(def.slot)?;
     let of = key(&package_of(file), file.interface.pool.name(declared.name));
-    for method in context.special(FAMILY, METHODS, &of) {
+    for method in context.special(def.slot, FAMILY, METHODS, &of) {
         // Two types of one name are of different builds, or local to functions.
         if context.declared(method)?.parent == Within::definition(def.number)
             && method.slot == def.slot
@@ -68,7 +68,7 @@ fn method_names<'w>(context: &Context<'w>, def: Def, names: &mut Vec<&'w str>, d
         return;
     }
     let of = key(&package_of(file), file.interface.pool.name(declared.name));
-    for method in context.special(FAMILY, METHODS, &of) {
+    for method in context.special(def.slot, FAMILY, METHODS, &of) {
         if let (Some(pool), Some(declared)) = (context.pool(method.slot), context.declared(method))
         {
             names.push(pool.name(declared.name));
@@ -99,7 +99,9 @@ pub(super) fn satisfied(context: &Context<'_>, def: Def) -> Vec<Def> {
     let embedded = context.direct_bases(def);
     let mut found = Vec::new();
     for name in &names {
-        for interface in context.special(FAMILY, INTERFACE, name).into_iter().take(MAX_METHODS) {
+        for interface in
+            context.special(def.slot, FAMILY, INTERFACE, name).into_iter().take(MAX_METHODS)
+        {
             // Each type is a question of its own.
             context.restart();
             if interface == def || found.contains(&interface) {

@@ -33,6 +33,9 @@ impl Rules for Java {
             add(Special::Package(package));
             package = package.rsplit_once('.').map_or("", |(up, _)| up);
         }
+        if !file.package.is_empty() {
+            add(Special::Provided(&file.package));
+        }
         let pool = &file.interface.pool;
         for (number, declared) in (0..).zip(&file.interface.definitions) {
             if declared.parent == Within::FILE && is_type(declared.kind) {
@@ -52,7 +55,7 @@ impl Rules for Java {
             }
             // Whose import it is matters to what it has.
             let own = Module { slot: Some(slot), within: Within::FILE, path: "".into() };
-            let mut found = Found::new(package(context, &module), Strategy::Import);
+            let mut found = Found::new(package(context, slot, &module), Strategy::Import);
             found.receiver = Some(Ty::Module(own));
             return vec![found];
         }
@@ -119,7 +122,7 @@ impl Rules for Java {
         if let Some(def) = top_level(context, context.slot, &path) {
             return vec![Found::definition(def, Strategy::Member)];
         }
-        vec![Found::new(package(context, &path), Strategy::Member)]
+        vec![Found::new(package(context, context.slot, &path), Strategy::Member)]
     }
 
     fn beyond(
@@ -140,8 +143,8 @@ impl Rules for Java {
             return one(Entity::Outside(format!("java.lang.{name}").into()));
         }
         if !name.starts_with(char::is_uppercase) {
-            if context.is_package(FAMILY, name) || java_std::is_domain(name) {
-                return one(package(context, name));
+            if context.is_package(place.slot, FAMILY, name) || java_std::is_domain(name) {
+                return one(package(context, place.slot, name));
             }
             return Vec::new();
         }
@@ -155,7 +158,7 @@ impl Rules for Java {
         let modules: Vec<String> = imports
             .filter(|import| import.flags & flags::OF_TYPE == 0)
             .map(|import| squeezed(file.interface.pool.name(import.module)))
-            .filter(|module| !context.is_package(FAMILY, module))
+            .filter(|module| !context.is_package(place.slot, FAMILY, module))
             .collect();
         let known = modules.iter().find(|module| java_std::is_in(module, name));
         match known.or(modules.first()) {
@@ -380,9 +383,11 @@ fn along(context: &Context<'_>, def: Def, name: &str, space: Space) -> Vec<Found
     Vec::new()
 }
 
-/// A package of the project, or something outside.
-fn package(context: &Context<'_>, path: &str) -> Entity {
-    match context.is_package(FAMILY, path) {
+/// A package of the project or of another repository, or something outside.
+fn package(context: &Context<'_>, from: u32, path: &str) -> Entity {
+    let is_known = context.is_package(from, FAMILY, path)
+        || !is_standard(path) && !context.providers(from, FAMILY, path).is_empty();
+    match is_known {
         true => Entity::Module(Module { slot: None, within: Within::FILE, path: path.into() }),
         false => Entity::Outside(path.into()),
     }
@@ -390,9 +395,12 @@ fn package(context: &Context<'_>, path: &str) -> Entity {
 
 /// A top-level type by its full name; of several the one whose file is nearest.
 fn top_level(context: &Context<'_>, from: u32, path: &str) -> Option<Def> {
-    let found = context.special(FAMILY, TYPE, path);
+    let found = context.special(from, FAMILY, TYPE, path);
     if let [one] = found[..] {
         return Some(one);
+    }
+    if found.is_empty() {
+        return beyond(context, from, path);
     }
     let own = &context.file(from)?.path;
     let near = |def: &Def| {
@@ -400,6 +408,27 @@ fn top_level(context: &Context<'_>, from: u32, path: &str) -> Option<Def> {
         own.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
     };
     found.into_iter().rev().max_by_key(near)
+}
+
+/// A top-level type of the one other repository that has it.
+fn beyond(context: &Context<'_>, from: u32, path: &str) -> Option<Def> {
+    let (package, _) = path.rsplit_once('.')?;
+    // What a file sees of its own package is in its repository.
+    if is_standard(package) || context.file(from)?.package == package {
+        return None;
+    }
+    let providers = context.providers(from, FAMILY, package).into_iter();
+    let mut found = providers.filter_map(|provider| {
+        // Of several of a name, builds choose one.
+        let types = context.special(provider, FAMILY, TYPE, path);
+        if types.len() == 1 { types.first().copied() } else { None }
+    });
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// Whether a package comes with the language.
+fn is_standard(package: &str) -> bool {
+    matches!(package.split('.').next(), Some("java" | "javax"))
 }
 
 /// A type by its full name, which may be inside others.

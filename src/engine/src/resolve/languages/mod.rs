@@ -28,12 +28,14 @@ use super::context::{Context, Place};
 use super::ty::{Def, Entity, Found, Module, Space, Strategy, Ty};
 use super::workspace::File;
 
-/// Something that finds a file or a definition in it from everywhere.
+/// Something that finds a file or a definition in it from everywhere in its repository.
 pub(super) enum Special<'a> {
     /// The module it is.
     Module(&'a str),
     /// A module it is below.
     Package(&'a str),
+    /// A package by which other repositories find it.
+    Provided(&'a str),
     /// A definition by a number of the language's own and a name.
     Named(u8, &'a str, u32),
 }

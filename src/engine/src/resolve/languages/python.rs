@@ -26,6 +26,9 @@ impl Rules for Python {
             return;
         }
         add(Special::Module(&file.module));
+        if is_provided(file) {
+            add(Special::Provided(&file.module));
+        }
         let mut end = file.module.len();
         while let Some(dot) = file.module[..end].rfind('.') {
             add(Special::Package(&file.module[..dot]));
@@ -408,12 +411,54 @@ fn module_found(context: &Context<'_>, slot: u32, path: &str, level: u8) -> Opti
     let top = path.split('.').next().unwrap_or(path);
     if level == 0 && (top == path || module_of(context, slot, top).is_none()) {
         // A script may import what lies beside it.
-        if let Some(beside) = beside(context, slot, path) {
-            return Some(Found::new(Entity::Module(beside), Strategy::Import));
+        let module = beside(context, slot, path).or_else(|| beyond(context, slot, top, path));
+        if let Some(module) = module {
+            return Some(Found::new(Entity::Module(module), Strategy::Import));
         }
         return Some(Found::new(Entity::Outside(path.into()), Strategy::Import));
     }
     None
+}
+
+/// Names of top-level modules and packages that nearly every project has for itself.
+const COMMON: [&str; 16] = [
+    "benchmarks",
+    "conftest",
+    "demo",
+    "doc",
+    "docs",
+    "examples",
+    "example",
+    "main",
+    "manage",
+    "noxfile",
+    "scripts",
+    "setup",
+    "tasks",
+    "test",
+    "tests",
+    "tools",
+];
+
+/// Whether other repositories find a package or module by the name of this file.
+fn is_provided(file: &File) -> bool {
+    let name = file.path.rsplit('/').next().unwrap_or_default();
+    // A package, or a module that is not below a directory of anything else.
+    let is_top = matches!(name, "__init__.py" | "__init__.pyi")
+        || matches!(file.directory(), "" | "src" | "lib");
+    is_top && !file.module.contains('.') && !COMMON.contains(&file.module.as_str())
+}
+
+/// A module of the one other repository that has it.
+fn beyond(context: &Context<'_>, from: u32, top: &str, path: &str) -> Option<Module> {
+    // What the repository has itself hides what others have.
+    let is_own = !context.modules(from, FAMILY, top).is_empty();
+    if is_own || context.is_package(from, FAMILY, top) || STANDARD.binary_search(&top).is_ok() {
+        return None;
+    }
+    let providers = context.providers(from, FAMILY, top).into_iter();
+    let mut found = providers.filter_map(|provider| module_of(context, provider, path));
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// A module in the directory of a file that is in no package.
@@ -424,10 +469,10 @@ fn beside(context: &Context<'_>, slot: u32, path: &str) -> Option<Module> {
         "" => rest.to_owned(),
         directory => format!("{directory}/{rest}"),
     };
-    if context.path(&join("__init__.py")).is_some() || STANDARD.binary_search(&path).is_ok() {
+    if context.path(slot, &join("__init__.py")).is_some() || STANDARD.binary_search(&path).is_ok() {
         return None;
     }
-    let slot = context.path(&join(&format!("{}.py", path.replace('.', "/"))))?;
+    let slot = context.path(slot, &join(&format!("{}.py", path.replace('.', "/"))))?;
     let path: Rc<str> = context.file(slot)?.module.as_str().into();
     Some(Module { slot: Some(slot), within: Within::FILE, path })
 }
@@ -438,7 +483,7 @@ fn module_of(context: &Context<'_>, from: u32, path: &str) -> Option<Module> {
         return None;
     }
     let module = |slot| Module { slot, within: Within::FILE, path: path.into() };
-    let mut candidates = context.modules(FAMILY, path);
+    let mut candidates = context.modules(from, FAMILY, path);
     if !path.contains('.') {
         // What lies in a package is no module of its own.
         candidates.retain(|&slot| {
@@ -449,7 +494,7 @@ fn module_of(context: &Context<'_>, from: u32, path: &str) -> Option<Module> {
                 "" => "__init__.py".to_owned(),
                 directory => format!("{directory}/__init__.py"),
             };
-            is_package || context.path(&init).is_none()
+            is_package || context.path(slot, &init).is_none()
         });
     }
     let own = &context.file(from)?.path;
@@ -461,5 +506,5 @@ fn module_of(context: &Context<'_>, from: u32, path: &str) -> Option<Module> {
     if let Some(slot) = candidates.into_iter().rev().max_by_key(|&slot| near(slot)) {
         return Some(module(Some(slot)));
     }
-    context.is_package(FAMILY, path).then(|| module(None))
+    context.is_package(from, FAMILY, path).then(|| module(None))
 }

@@ -440,7 +440,11 @@ fn blocks(context: &Context<'_>, def: Def) -> Rc<[Def]> {
         .declared(def)
         .and_then(|declared| Some(context.pool(def.slot)?.name(declared.name)))
         .unwrap_or_default();
-    let candidates = context.special(FAMILY, IMPL, name);
+    let mut candidates = context.special(def.slot, FAMILY, IMPL, name);
+    if !context.is_own(def.slot) {
+        // Traits may be implemented here for types of other repositories.
+        candidates.extend(context.special(context.slot, FAMILY, IMPL, name));
+    }
     let mut complete = true;
     let is_of = |block: &Def| match Rust.self_of(context, *block) {
         Some(Ty::Value(of, _)) => of == def,

@@ -77,7 +77,7 @@ pub(super) fn head(context: &Context<'_>, slot: u32, within: Within, name: &str)
 /// The roots of the crates of a name: those whose manifests say so, else those whose directories do.
 fn crates(context: &Context<'_>, slot: u32, name: &str) -> Vec<u32> {
     let own = context.file(slot).map_or("", |file| file.directory());
-    let manifest = context.manifest_above(own, &["Cargo.toml"]);
+    let manifest = context.manifest_above(slot, own, &["Cargo.toml"]);
     let manifest = manifest.and_then(|manifest| context.manifest(manifest));
     let renamed = manifest.and_then(|manifest| {
         let alias = manifest.aliases.iter().find(|alias| alias.name.replace('-', "_") == name)?;
@@ -91,24 +91,27 @@ fn crates(context: &Context<'_>, slot: u32, name: &str) -> Vec<u32> {
             return None;
         }
         let path = manifest.entries.first().map_or("src/lib.rs", String::as_str);
-        context.path(&join(context.file(slot)?.directory(), path))
+        context.path(slot, &join(context.file(slot)?.directory(), path))
     };
-    let named = context.packages(ManifestKind::Cargo, name);
+    let named = context.packages(slot, ManifestKind::Cargo, name);
     let named: Vec<u32> = named.into_iter().filter_map(root).collect();
-    match named.is_empty() {
-        true => {
-            let all = context.special(FAMILY, CRATE, name).into_iter().map(|one| one.slot);
-            all.filter(|&root| !has_manifest(context, root)).collect()
-        }
-        false => named,
+    if !named.is_empty() {
+        return named;
     }
+    let all = context.special(slot, FAMILY, CRATE, name).into_iter().map(|one| one.slot);
+    let all: Vec<u32> = all.filter(|&root| !has_manifest(context, root)).collect();
+    if !all.is_empty() {
+        return all;
+    }
+    let beyond = context.packages_beyond(slot, ManifestKind::Cargo, name);
+    beyond.into_iter().filter_map(root).collect()
 }
 
 /// Whether the manifest of a crate's root says what it is called.
 fn has_manifest(context: &Context<'_>, root: u32) -> bool {
     let path = context.file(root).map_or("", |file| file.path.as_str());
     let Some(directory) = path.strip_suffix("src/lib.rs") else { return false };
-    let manifest = context.path(&format!("{directory}Cargo.toml"));
+    let manifest = context.path(root, &format!("{directory}Cargo.toml"));
     let manifest = manifest.and_then(|manifest| context.manifest(manifest));
     manifest.is_some_and(|manifest| !manifest.name.is_empty())
 }
@@ -211,8 +214,8 @@ pub(super) fn child(context: &Context<'_>, slot: u32, parent: Within, name: &str
     for name in names.iter().rev() {
         directory = join(&directory, name);
     }
-    let flat = context.path(&join(&directory, &format!("{name}.rs")));
-    flat.or_else(|| context.path(&join(&directory, &format!("{name}/mod.rs"))))
+    let flat = context.path(slot, &join(&directory, &format!("{name}.rs")));
+    flat.or_else(|| context.path(slot, &join(&directory, &format!("{name}/mod.rs"))))
 }
 
 /// The module around a module.
@@ -232,12 +235,12 @@ pub(super) fn parent(context: &Context<'_>, slot: u32, within: Within) -> Option
     }
     let beside = match directory {
         "" => None,
-        directory => context.path(&format!("{directory}.rs")),
+        directory => context.path(slot, &format!("{directory}.rs")),
     };
     let inside = || {
         ["mod.rs", "lib.rs", "main.rs"]
             .into_iter()
-            .find_map(|name| context.path(&join(directory, name)))
+            .find_map(|name| context.path(slot, &join(directory, name)))
     };
     inside().or(beside).map(file_module)
 }
@@ -258,12 +261,12 @@ pub(super) fn root(context: &Context<'_>, slot: u32) -> Option<u32> {
     let path = &context.file(slot)?.path;
     let at = path.rfind("src/")?;
     let source = &path[..at + 3];
-    ["lib.rs", "main.rs"].into_iter().find_map(|name| context.path(&join(source, name)))
+    ["lib.rs", "main.rs"].into_iter().find_map(|name| context.path(slot, &join(source, name)))
 }
 
 /// A macro of the crate by its name.
 pub(super) fn macros(context: &Context<'_>, slot: u32, name: &str) -> Vec<Found> {
-    let mut found = context.special(FAMILY, MACRO, name);
+    let mut found = context.special(slot, FAMILY, MACRO, name);
     if found.iter().any(|def| def.slot == slot) {
         found.retain(|def| def.slot == slot);
     } else if found.len() > 1 {

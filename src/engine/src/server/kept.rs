@@ -1,0 +1,102 @@
+//! Repositories' files kept between resolutions, by the names of their states.
+//!
+//! The name of a state is made anew, at random, in the transaction that writes it, beside what it names:
+//! who reads the name reads those facts. A state whose transaction was rolled back is never asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use onyx_protocol::code::RepoState;
+
+use crate::resolve::Space;
+use crate::store::lock;
+
+/// Most bytes kept, by `Space::bytes`.
+const MAX_BYTES: usize = 256 << 20;
+
+#[derive(Default)]
+struct States {
+    spaces: HashMap<RepoState, (Arc<Space>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+/// What is kept, the least recently used left out.
+#[derive(Default)]
+pub struct Kept(Mutex<States>);
+
+impl Kept {
+    /// A state that stays kept.
+    pub fn get(&self, state: &RepoState) -> Option<Arc<Space>> {
+        let mut states = lock(&self.0);
+        states.clock += 1;
+        let clock = states.clock;
+        let (space, used) = states.spaces.get_mut(state)?;
+        *used = clock;
+        Some(Arc::clone(space))
+    }
+
+    /// A state that is about to be another: nobody else has it unless it is in use, so that it can be
+    /// changed in its place.
+    pub fn take(&self, state: &RepoState) -> Option<Arc<Space>> {
+        let mut states = lock(&self.0);
+        let (space, _) = states.spaces.remove(state)?;
+        states.bytes -= space.bytes();
+        Some(space)
+    }
+
+    /// Keeps a state.
+    pub fn put(&self, state: RepoState, space: Arc<Space>) {
+        let mut states = lock(&self.0);
+        states.clock += 1;
+        let clock = states.clock;
+        states.bytes += space.bytes();
+        if let Some((old, _)) = states.spaces.insert(state, (space, clock)) {
+            states.bytes -= old.bytes();
+        }
+        while states.bytes > MAX_BYTES {
+            let oldest = states.spaces.iter().min_by_key(|(_, (_, used))| *used);
+            let Some(oldest) = oldest.map(|(state, _)| *state) else { return };
+            if let Some((space, _)) = states.spaces.remove(&oldest) {
+                states.bytes -= space.bytes();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::FileInput;
+
+    fn space(bytes: usize) -> Arc<Space> {
+        let interface = onyx_protocol::code::Interface::new(onyx_protocol::facts::Language::Rust);
+        let input = FileInput {
+            id: 1,
+            repo: 0,
+            path: "a.rs".into(),
+            language: onyx_protocol::facts::Language::Rust,
+            module: String::new(),
+            package: String::new(),
+            interface: interface.encode().unwrap(),
+        };
+        let mut space = Space::new(0);
+        space.add(&input).unwrap();
+        space.set_dependencies(1, &vec![0; bytes]);
+        Arc::new(space)
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_least_used_goes() {
+        let kept = Kept::default();
+        for n in 0..4 {
+            kept.put([n; 16], space(60 << 20));
+        }
+        assert!(kept.get(&[0; 16]).is_some());
+        kept.put([9; 16], space(60 << 20));
+        assert!(kept.get(&[1; 16]).is_none());
+        assert!(kept.get(&[0; 16]).is_some());
+        assert!(kept.take(&[9; 16]).is_some() && kept.get(&[9; 16]).is_none());
+        assert!(lock(&kept.0).bytes <= MAX_BYTES);
+    }
+}
