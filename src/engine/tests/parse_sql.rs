@@ -115,6 +115,7 @@ fn statements_name_tables_and_columns() {
         ("SELECT a FROM {table}", &[]),
         ("SELECT a FROM prefix_{name} WHERE b = 1", &[]),
         ("SELECT a FROM %s.t", &[]),
+        ("SELECT a FROM `%s`", &[]),
         ("Select the rows from the list", &[]),
         ("update the cache from time to time", &[]),
         ("delete what is old from the list", &[]),

@@ -116,7 +116,8 @@ impl<'a> Reader<'a> {
         let Some(token) = self.tokens.get(at) else { return false };
         let is_name = match token.kind {
             Kind::Word => !KEYWORDS.contains(&token.text.as_str()),
-            Kind::Quoted => !token.text.is_empty(),
+            // In quotes too something may be filled in.
+            Kind::Quoted => !token.text.is_empty() && !token.text.contains(['%', '{', '$']),
             _ => false,
         };
         let touches = |one: &Token, other: &Token| one.end == other.start;
