@@ -180,8 +180,8 @@ def pypi(name, version):
         # The index spells names its own way, and old wheels are for Python 2, too.
         if not os.path.exists(path):
             begins = f"{name}-{version}-py".lower()
-            found = next(n for n in os.listdir(DOWNLOADS) if n.lower().startswith(begins) and n.endswith("-none-any.whl"))
-            os.rename(os.path.join(DOWNLOADS, found), path)
+            wheels = glob.glob(os.path.join(DOWNLOADS, "*-none-any.whl"))
+            os.rename(next(w for w in wheels if os.path.basename(w).lower().startswith(begins)), path)
     return path
 
 

@@ -20,7 +20,7 @@ use onyx_protocol::stored_facts;
 /// Bytes of the alternative's dictionary: zstd's own default.
 const DICTIONARY_BYTES: usize = 110 << 10;
 /// Level of the alternative, the one of `onyx_content`.
-const LEVEL: i32 = 12;
+const LEVEL: i32 = 10;
 
 #[derive(Default)]
 struct Sizes {
