@@ -17,7 +17,7 @@
 //! | `edges` | its edges |
 //! | `past` | its graph in memory |
 //! | `symbols` | its nodes in memory, with what is searched of them |
-//! | `search` | search among them |
+//! | `search`, `nearest` | search among them |
 //! | `version` | one node at a commit |
 
 mod at;
@@ -31,6 +31,7 @@ pub mod head;
 mod intern;
 mod merged_nodes;
 mod numbers;
+mod nearest;
 pub mod past;
 mod record;
 mod rows;

@@ -17,7 +17,7 @@ use pgrx::prelude::*;
 use super::commits::Commits;
 use super::snapshot::{FileAt, Snapshot};
 use super::state::{directory, qualified};
-use super::{at, contents, past};
+use super::{contents, past};
 use crate::error::Error;
 use crate::graph::ids::IdMap;
 use crate::graph::query;
@@ -118,11 +118,15 @@ thread_local! {
 impl Symbols {
     /// Those at a commit of a repository.
     pub fn at(repo: i64, commit: i32) -> Result<Rc<Self>, Error> {
-        let newest = at::one::<i32>(
-            "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1",
-            &[repo.into()],
-        )?
-        .unwrap_or_default();
+        let mut newest = 0;
+        query::each(
+            c"SELECT pg_catalog.max(c.id) FROM onyx.commits c WHERE c.repo_id = $1",
+            &[(pg_sys::INT8OID, repo.into_datum())],
+            &mut |row| {
+                newest = row.get::<i32>(1).unwrap_or_default();
+                ControlFlow::Break(())
+            },
+        )?;
         if !past::may_keep(&TABLES) {
             return Ok(Rc::new(Self::read(repo, commit, newest)?));
         }
@@ -206,6 +210,12 @@ impl Symbols {
         let start = self.searched.partition_point(|s| s.text < text);
         let count = self.searched[start..].iter().take_while(|s| s.text == text).count();
         &self.searched[start..start + count]
+    }
+
+    /// How many of the texts are those of wanted definitions.
+    pub fn count_texts(&self, wanted: impl Fn(Place, &str) -> bool) -> usize {
+        let texts = self.searched.chunk_by(|a, b| a.text == b.text);
+        texts.filter(|all| all.iter().any(|s| wanted(s.place, self.kind(s.kind)))).count()
     }
 
     /// Whether any definition's text is in `onyx.search_texts`.
