@@ -307,6 +307,20 @@ fn search_at_a_commit_is_search_on_a_clean_ingest_of_it() {
         ),
         "0"
     );
+    // The same for who is under policies, which hide nothing here: by queries, and nothing kept.
+    let found = "SELECT node_id, round(score::numeric, 9), semantic_distance IS NULL
+                 FROM onyx.search('open a cursor', repo => 'code', at => 'v2')";
+    let direct = client.text(found);
+    client.run(
+        "CREATE ROLE policed; GRANT SELECT ON ALL TABLES IN SCHEMA onyx TO policed;
+         ALTER TABLE onyx.search_texts ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY every ON onyx.search_texts TO policed USING (true); SET ROLE policed",
+    );
+    assert_eq!(client.text(found), direct);
+    client
+        .run("RESET ROLE; ALTER POLICY every ON onyx.search_texts USING (false); SET ROLE policed");
+    assert_eq!(client.text(found), "");
+    client.run("RESET ROLE");
     // A rollback, and what a transaction sees of its own commits.
     let found = "SELECT count(*) FROM onyx.search('walrus_feeding', repo => 'code', at => 'main')
                  WHERE path = 'walrus.py'";

@@ -16,7 +16,7 @@ mod options;
 mod planner;
 mod prewarm;
 pub mod repair;
-mod scan;
+pub mod scan;
 mod vacuum;
 
 use pgrx::prelude::*;

@@ -28,6 +28,24 @@ const GROWTH: u32 = 4;
 /// Hits asked for first: mostly enough for a LIMIT, and fewer to send than there are candidates.
 const FIRST_K: u32 = 64;
 
+thread_local! {
+    /// Hits that scans begun now are expected to read.
+    static EXPECTED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs queries of which each ordered scan is expected to read about so many hits: they are asked for at
+/// once, where otherwise ever more would be, from the beginning each time.
+pub fn expecting<T>(hits: u32, run: impl FnOnce() -> T) -> T {
+    struct Reset(u32);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            EXPECTED.set(self.0);
+        }
+    }
+    let _reset = Reset(EXPECTED.replace(hits));
+    run()
+}
+
 /// Where a scan is.
 enum Source {
     /// Nothing was asked yet.
@@ -199,7 +217,10 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
     let (generation, k) = match state.source {
         // SAFETY: the caller's promise.
         Source::Start => match unsafe { start(scan, state) }? {
-            Some(generation) => (generation, FIRST_K.min(limits.ef)),
+            Some(generation) => {
+                let expected = EXPECTED.get().min(limits.tuples.try_into().unwrap_or(MAX_K));
+                (generation, FIRST_K.min(limits.ef).max(expected))
+            }
             // SAFETY: the caller's promise.
             None => return unsafe { go_exact(scan, state, None) },
         },

@@ -18,7 +18,7 @@
 //! | `edges` | its edges |
 //! | `past` | its graph in memory |
 //! | `symbols` | its nodes in memory, with what is searched of them |
-//! | `search` | search among them |
+//! | `search`, `nearest` | search among them |
 //! | `version` | one node at a commit |
 //! | `diff`, `blame` | what differs between two commits; which commit a line is from |
 //! | `apply`, `patch` | files that are made here, to commits |
@@ -42,6 +42,7 @@ pub mod head;
 mod intern;
 mod merge;
 mod merged_nodes;
+mod nearest;
 mod numbers;
 pub mod past;
 mod patch;

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use pgrx::prelude::*;
 
 use super::at;
+use super::nearest::{self, Table};
 use super::symbols::{Place, Symbols};
 use crate::error::Error;
 use crate::graph::Arguments;
@@ -17,13 +18,29 @@ use crate::model;
 use crate::query;
 use crate::search::{self, Document};
 
-/// Rows of an ordered index scan fetched at once.
-const FETCH: i64 = 64;
 /// Candidates of each half: so many times the rows wanted, and at least so many.
 const CANDIDATES: usize = 4;
 const MIN_CANDIDATES: usize = 40;
+/// Entries an index scan is expected to read beyond what the share of wanted ones says, and at most.
+const MARGIN: f64 = 1.5;
+const MAX_EXPECTED: u32 = 2_000;
 /// Of reciprocal rank fusion, as `onyx.search_hits` has it.
 const K: f64 = 5.0;
+
+const TEXTS: Table = Table {
+    name: c"search_texts",
+    index: c"search_texts_semantic",
+    columns: &[c"id", c"search_text"],
+    query: c"SELECT s.id, s.search_text FROM onyx.search_texts s
+             ORDER BY s.search_text OPERATOR(onyx.<=>) $1",
+};
+const NODES: Table = Table {
+    name: c"nodes",
+    index: c"nodes_semantic",
+    columns: &[c"id", c"search_text", c"kind"],
+    query: c"SELECT n.id, n.search_text, n.kind FROM onyx.nodes n
+             WHERE n.search_text IS NOT NULL ORDER BY n.search_text OPERATOR(onyx.<=>) $1",
+};
 
 /// What was asked.
 struct Question<'a> {
@@ -130,26 +147,19 @@ impl Question<'_> {
     /// By meaning: the nearest first.
     fn semantic(&self) -> Result<Vec<Near>, Error> {
         let mut texts = Vec::new();
-        if self.symbols.has_texts() && is_available(c"search_texts_semantic") {
-            self.nearest(
-                c"SELECT s.id, s.search_text FROM onyx.search_texts s
-                  ORDER BY s.search_text OPERATOR(onyx.<=>) $1",
-                &mut texts,
-                &mut |row, found| found.extend(self.with_text(row.get(1).unwrap_or_default())),
-            )?;
+        if self.symbols.has_texts() && TEXTS.is_available() {
+            let wanted = self.symbols.count_texts(|place, kind| self.wants(place, kind));
+            self.nearest(&TEXTS, wanted, &mut texts, &mut |row, found| {
+                found.extend(self.with_text(row.get(1).unwrap_or_default()));
+            })?;
         }
         let mut nodes = Vec::new();
-        if !self.symbols.unversioned.is_empty() && is_available(c"nodes_semantic") {
-            self.nearest(
-                c"SELECT n.id, n.search_text, n.kind FROM onyx.nodes n
-                  WHERE n.search_text IS NOT NULL ORDER BY n.search_text OPERATOR(onyx.<=>) $1",
-                &mut nodes,
-                &mut |row, found| {
-                    if let (Some(node), Some(kind)) = (row.get::<i64>(1), row.get::<&str>(3)) {
-                        found.extend(self.unversioned(node, kind));
-                    }
-                },
-            )?;
+        if !self.symbols.unversioned.is_empty() && NODES.is_available() {
+            self.nearest(&NODES, self.symbols.unversioned.len(), &mut nodes, &mut |row, found| {
+                if let (Some(node), Some(kind)) = (row.get::<i64>(1), row.get::<&str>(3)) {
+                    found.extend(self.unversioned(node, kind));
+                }
+            })?;
         }
         if texts.is_empty() || nodes.is_empty() {
             texts.extend(nodes);
@@ -165,15 +175,15 @@ impl Question<'_> {
 
     fn nearest(
         &self,
-        query: &'static CStr,
+        table: &Table,
+        wanted: usize,
         near: &mut Vec<Near>,
-        wanted: &mut dyn FnMut(&query::Row, &mut Vec<i64>),
+        find: &mut dyn FnMut(&nearest::Row<'_>, &mut Vec<i64>),
     ) -> Result<(), Error> {
-        let question = Text::new(self.text);
         let mut nodes = Vec::new();
-        query::each_of(query, &[(pg_sys::TEXTOID, Some(question.datum()))], FETCH, &mut |row| {
+        table.nearest(self.text, self.expected(table.name, wanted)?, &mut |row| {
             nodes.clear();
-            wanted(row, &mut nodes);
+            find(row, &mut nodes);
             if !nodes.is_empty() {
                 let text: std::rc::Rc<str> = row.get::<&str>(2).unwrap_or_default().into();
                 near.extend(nodes.iter().map(|node| Near { node: *node, text: text.clone() }));
@@ -185,15 +195,24 @@ impl Question<'_> {
             ControlFlow::Continue(())
         })
     }
-}
 
-fn is_available(index: &CStr) -> bool {
-    // SAFETY: catalogue lookups in a transaction.
-    let index = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"onyx".as_ptr(), true);
-        pg_sys::get_relname_relid(index.as_ptr(), schema)
-    };
-    index != pg_sys::InvalidOid && search::semantic_available(index)
+    /// Entries of an index of a table that a scan will have to read for the candidates: of so many rows
+    /// some are wanted.
+    fn expected(&self, table: &CStr, wanted: usize) -> Result<u32, Error> {
+        let name = Text::new(&table.to_string_lossy());
+        let mut rows = 0.0;
+        query::each(
+            c"SELECT c.reltuples::float8 FROM pg_catalog.pg_class c 
+              WHERE c.relname = $1 AND c.relnamespace = 'onyx'::regnamespace",
+            &[(pg_sys::TEXTOID, Some(name.datum()))],
+            &mut |row| {
+                rows = row.get::<f64>(1).unwrap_or_default();
+                ControlFlow::Break(())
+            },
+        )?;
+        let share = rows.max(wanted as f64) / wanted.max(1) as f64;
+        Ok((self.candidates as f64 * share * MARGIN).min(f64::from(MAX_EXPECTED)) as u32)
+    }
 }
 
 fn distances(question: &str, near: &[Near]) -> Result<Vec<f64>, Error> {

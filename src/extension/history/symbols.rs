@@ -204,6 +204,12 @@ impl Symbols {
         &self.searched[start..start + count]
     }
 
+    /// How many of the texts are those of wanted definitions.
+    pub fn count_texts(&self, wanted: impl Fn(Place, &str) -> bool) -> usize {
+        let texts = self.searched.chunk_by(|a, b| a.text == b.text);
+        texts.filter(|all| all.iter().any(|s| wanted(s.place, self.kind(s.kind)))).count()
+    }
+
     /// Whether any definition's text is in `onyx.search_texts`.
     pub fn has_texts(&self) -> bool {
         !self.searched.is_empty()
