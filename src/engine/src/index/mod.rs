@@ -24,6 +24,7 @@ mod memory;
 mod points;
 mod prewarm;
 mod queue;
+mod ranking;
 mod repair;
 mod rows;
 mod save;
@@ -50,6 +51,7 @@ use onyx_protocol::startup::RecoveryEnd;
 use onyx_protocol::{ErrorKind, WireError};
 
 pub use queue::PendingBatch;
+pub use ranking::{Found, Ranking, Wanted};
 
 use crate::store::{
     DurableState, GenerationRecord, Marks, ModelKey, Store, TextHash, lock, read, write,
@@ -359,6 +361,19 @@ impl Indexes {
         let tids = self.get(id)?.tids(&self.shared)?;
         tids.chunks(STREAM_BATCH_BYTES / size_of::<HeapTid>())
             .try_for_each(|part| emit(part.to_vec()))
+    }
+
+    /// Entries that searches of a generation's graph cannot come to, whatever they ask for: there are none while
+    /// all is well.
+    ///
+    /// # Errors
+    /// The generation is not ready.
+    pub fn out_of_reach(
+        &self,
+        id: GenerationId,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<HeapTid>, WireError> {
+        self.get(id)?.out_of_reach(&self.shared, &|| cancelled())
     }
 
     /// Removes entries: from searches at once, from disk before this returns.

@@ -21,7 +21,7 @@ const EXACT_POINTS: usize = 1_000;
 
 /// Up to so many points ranking all of them takes about as long as the graph: on word vectors of 100
 /// numbers some 12 nanoseconds each, and a search of the graph 50 to 100 microseconds.
-const SMALL_POINTS: usize = 8_000;
+pub(super) const SMALL_POINTS: usize = 8_000;
 
 /// One candidate in so many points: about then the graph takes as long as ranking all of them, which
 /// it mostly does, in random order.
@@ -41,10 +41,15 @@ const SCAN_ATTEMPTS: usize = 8;
 const MARGIN: usize = 32;
 
 /// A query on its way.
-struct Question<'a> {
-    query: &'a [f32],
-    k: usize,
-    cancelled: &'a (dyn Fn() -> bool + Sync),
+pub(super) struct Question<'a> {
+    pub query: &'a [f32],
+    pub k: usize,
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Whether so many candidates are worth ranking all points.
+pub(super) fn is_much(ef: usize, live: usize) -> bool {
+    ef > live / EXACT_SHARE
 }
 
 impl Generation {
@@ -70,10 +75,7 @@ impl Generation {
         drop(table);
         let question = Question { query, k, cancelled };
         let wanted = ef.max(k);
-        if live <= SMALL_POINTS
-            || wanted > live / EXACT_SHARE
-            || linker.count() > live / UNLINKED_SHARE
-        {
+        if live <= SMALL_POINTS || is_much(wanted, live) || linker.count() > live / UNLINKED_SHARE {
             return self.scan(shared, &question);
         }
         // Dead points take places among the candidates: ask for so many more.
@@ -122,7 +124,7 @@ impl Generation {
 
     /// Exact distances of the entries of points. Vectors that are in the store are read from there, at
     /// once.
-    fn measure(
+    pub(super) fn measure(
         &self,
         shared: &Shared,
         graph: &Graph,
@@ -187,6 +189,34 @@ impl Generation {
         Ok(shared.store.item_vectors(self.id(), &tids)?)
     }
 
+    /// The points that rank first of all that are live; all of them while the graph is the present one.
+    pub(super) fn rank_all(
+        &self,
+        graph: &Arc<Graph>,
+        question: &Question<'_>,
+        count: usize,
+    ) -> Result<First, WireError> {
+        let _walk = graph.walk();
+        let probe = graph.rows.probe(question.query);
+        let mut first = First::new(count);
+        let mut ranks = Vec::new();
+        for from in (0..).step_by(SCAN_POINTS) {
+            if (question.cancelled)() {
+                return Err(canceled());
+            }
+            let table = read(&self.table);
+            if !Arc::ptr_eq(&table.graph, graph) || from >= table.points.end() {
+                break;
+            }
+            let ids: Vec<PointId> = table.points.live_ids(from..from + SCAN_POINTS).collect();
+            drop(table);
+            // SAFETY: within a walk, and live points have been put.
+            unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
+            ranks.iter().zip(ids).for_each(|(rank, id)| first.push(*rank, id));
+        }
+        Ok(first)
+    }
+
     /// Looks at every live point: at the exact distance of each when they are few, else of those that
     /// rank first.
     fn scan(&self, shared: &Shared, question: &Question<'_>) -> Result<Vec<Hit>, WireError> {
@@ -194,25 +224,8 @@ impl Generation {
             let (graph, _) = self.graph();
             let is_current = |table: &Table| Arc::ptr_eq(&table.graph, &graph);
             let walk = graph.walk();
-            let probe = graph.rows.probe(question.query);
             let all = question.k.saturating_mul(2).saturating_add(EXACT_POINTS);
-            let mut first = First::new(all);
-            let (mut from, mut ranks) = (0, Vec::new());
-            loop {
-                if (question.cancelled)() {
-                    return Err(canceled());
-                }
-                let table = read(&self.table);
-                if !is_current(&table) || from >= table.points.end() {
-                    break;
-                }
-                let ids: Vec<PointId> = table.points.live_ids(from..from + SCAN_POINTS).collect();
-                drop(table);
-                // SAFETY: within a walk, and live points have been put.
-                unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
-                ranks.iter().zip(ids).for_each(|(rank, id)| first.push(*rank, id));
-                from += SCAN_POINTS;
-            }
+            let first = self.rank_all(&graph, question, all)?;
             let mut nearest = self.measure(shared, &graph, &walk, question, &first.into_ids())?;
             // Between two locks an entry may have gone, or moved to another point.
             let table = read(&self.table);
@@ -234,17 +247,23 @@ fn canceled() -> WireError {
 }
 
 /// Keeps the points that rank first.
-struct First {
+pub(super) struct First {
     count: usize,
     points: Vec<(f32, PointId)>,
+    /// Whoever ranks behind this is not among them.
+    most: f32,
+    whole: bool,
 }
 
 impl First {
     fn new(count: usize) -> Self {
-        Self { count, points: Vec::new() }
+        Self { count, points: Vec::new(), most: f32::INFINITY, whole: true }
     }
 
     fn push(&mut self, rank: f32, id: PointId) {
+        if rank > self.most {
+            return;
+        }
         self.points.push((rank, id));
         if self.points.len() >= self.count.saturating_mul(2) {
             self.cut();
@@ -255,27 +274,41 @@ impl First {
         if self.points.len() > self.count {
             let order = |a: &(f32, PointId), b: &(f32, PointId)| a.0.total_cmp(&b.0);
             self.points.select_nth_unstable_by(self.count, order);
+            self.most = self.points[self.count].0;
             self.points.truncate(self.count);
+            self.whole = false;
         }
     }
 
-    fn into_ids(mut self) -> Vec<PointId> {
+    /// Whether these are all there were.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole && self.points.len() <= self.count
+    }
+
+    /// The points with their ranks, in no order.
+    pub(super) fn into_points(mut self) -> Vec<(f32, PointId)> {
         self.cut();
-        self.points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        self.points.into_iter().map(|(_, id)| id).collect()
+        self.points
+    }
+
+    fn into_ids(self) -> Vec<PointId> {
+        let mut points = self.into_points();
+        points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        points.into_iter().map(|(_, id)| id).collect()
     }
 }
 
-struct Candidate {
-    distance: f64,
-    tid: HeapTid,
+/// An entry at its exact distance.
+pub(super) struct Candidate {
+    pub distance: f64,
+    pub tid: HeapTid,
     id: PointId,
 }
 
 /// Keeps the nearest `k` of any number of candidates.
-struct Nearest {
+pub(super) struct Nearest {
     k: usize,
-    candidates: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
 }
 
 impl Nearest {
@@ -292,20 +325,20 @@ impl Nearest {
 
     fn shrink(&mut self) {
         if self.candidates.len() > self.k {
-            self.candidates.select_nth_unstable_by(self.k, order);
+            self.candidates.select_nth_unstable_by(self.k, by_distance);
             self.candidates.truncate(self.k);
         }
     }
 
     fn into_hits(mut self) -> Vec<Hit> {
         self.shrink();
-        self.candidates.sort_unstable_by(order);
+        self.candidates.sort_unstable_by(by_distance);
         self.candidates.iter().map(|c| Hit { tid: c.tid, distance: c.distance }).collect()
     }
 }
 
 /// By distance, NaN last as PostgreSQL sorts it, then by heap tuple.
-fn order(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+pub(super) fn by_distance(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     let nan = a.distance.is_nan().cmp(&b.distance.is_nan());
     let distance = a.distance.partial_cmp(&b.distance).unwrap_or(nan);
     distance.then(a.tid.cmp(&b.tid))

@@ -10,12 +10,15 @@ use onyx_protocol::limits::STREAM_BATCH_BYTES;
 use onyx_protocol::message::Response;
 use onyx_protocol::{ErrorKind, WireError};
 
+use crate::index::Ranking;
 use crate::resolve::{FileInput, Workspace};
 
-/// What one connection is resolving.
+/// What is kept of one connection between its requests.
 #[derive(Default)]
 pub struct Session {
     resolution: Option<Resolution>,
+    /// Of the search it may go on with.
+    pub ranking: Option<Ranking>,
 }
 
 #[derive(Default)]
