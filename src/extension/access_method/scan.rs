@@ -32,8 +32,9 @@ const LATER: u32 = 640;
 /// it knows least of, and where order is kept, what is missed is not made up for.
 const CANDIDATES: u32 = 4;
 
-/// Hits asked for first: mostly enough for a LIMIT, and fewer to send than there are candidates.
-const FIRST_K: u32 = 64;
+/// Hits asked for first: mostly enough for a LIMIT, and fewer to measure and send than there are candidates, which
+/// the engine keeps for a scan that goes on.
+const FIRST_K: u32 = 16;
 
 /// Where a scan is.
 enum Source {
@@ -231,7 +232,7 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
     let Some(query) = state.query.clone() else { return Ok(false) };
     let least = limits.ef;
     // A scan that goes on needs the farther ones too, which a search for just as many mostly misses.
-    let ef = if k <= least.max(FIRST_K) { least.max(k) } else { k.saturating_mul(CANDIDATES) };
+    let ef = if k <= least { least } else { k.saturating_mul(CANDIDATES) };
     let after = match state.source {
         Source::Engine { k, .. } => k,
         Source::Start | Source::Exact { .. } => 0,

@@ -329,9 +329,8 @@ impl Indexes {
         ef: usize,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Hit>, WireError> {
-        let generation = self.get(id)?;
-        self.hurry(&generation);
-        generation.search(&self.shared, query, k, ef, cancelled)
+        let wanted = Wanted { k, ef, after: 0 };
+        Ok(self.go_on(id, query, wanted, &mut None, cancelled)?.hits)
     }
 
     /// Waits until a generation is loaded and reads full vectors that were left to the store back into

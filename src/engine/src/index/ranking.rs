@@ -1,6 +1,6 @@
-//! Scans that go on: everything is ranked once, and given out from the nearest on.
+//! What is proposed for an answer in the order of its ranks, and given out at exact distances from the nearest on.
 //!
-//! A narrow filter wants many times its LIMIT. The graph would be asked for ever more, each time from the beginning,
+//! The graph proposes a few points, which mostly is enough. A narrow filter wants many times its LIMIT. The graph would be asked for ever more, each time from the beginning,
 //! and misses most of what it misses among the farthest; ranking all points reads them in order and misses none.
 
 use std::sync::{Arc, Weak};
@@ -26,10 +26,10 @@ const KEPT_SHARE: usize = 16;
 const RANKED_EF: usize = 1_024;
 const RANKED_BYTES: usize = 32 << 20;
 
-/// Points that are measured behind those that are given out, and one for each so many before: ranks are off by
-/// less than the distances between so many.
-const AHEAD: usize = 256;
-const AHEAD_SHARE: usize = 4;
+/// Points that are measured at once behind those that are given out, and one for each so many before them, as long
+/// as the last ones bring any of the nearest: ranks are not quite in the order of distances.
+const AHEAD: usize = 8;
+const AHEAD_SHARE: usize = 8;
 
 /// What a scan wants.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub struct Found {
     pub complete: bool,
 }
 
-/// All points near a query, in their order, of a scan under way.
+/// Points near a query, in their order, of a scan under way.
 pub struct Ranking {
     generation: GenerationId,
     query: Vec<f32>,
@@ -59,6 +59,8 @@ pub struct Ranking {
     /// The first `sorted` in order, all others behind them.
     points: Vec<(f32, PointId)>,
     sorted: usize,
+    /// Candidates it was made of. Who asks for more asks for better ones.
+    candidates: usize,
     /// Whether no point was left out.
     whole: bool,
     /// Points whose entries have been measured.
@@ -69,16 +71,39 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    fn is_of(&self, generation: &Generation, query: &[f32], after: usize) -> bool {
+    /// Of what a graph proposes, nearest first.
+    pub(super) fn proposed(
+        generation: &Generation,
+        graph: &Arc<Graph>,
+        query: &[f32],
+        points: Vec<(f32, PointId)>,
+        candidates: usize,
+    ) -> Self {
+        Self {
+            candidates,
+            generation: generation.id(),
+            query: query.to_vec(),
+            graph: Arc::downgrade(graph),
+            sorted: points.len(),
+            points,
+            whole: false,
+            measured: 0,
+            waiting: Vec::new(),
+            given: 0,
+        }
+    }
+
+    fn is_of(&self, generation: &Generation, query: &[f32], wanted: Wanted) -> bool {
         let (graph, _) = generation.graph();
         self.generation == generation.id()
-            && self.given == after
+            && self.given == wanted.after
+            && self.candidates >= wanted.ef
             && std::ptr::eq(self.graph.as_ptr(), Arc::as_ptr(&graph))
             && self.query == query
     }
 
     /// The next entries. `None` when the ranking ends before they do.
-    fn next(
+    pub(super) fn next(
         &mut self,
         generation: &Generation,
         shared: &Shared,
@@ -87,19 +112,28 @@ impl Ranking {
     ) -> Result<Option<Found>, WireError> {
         let Some(graph) = self.graph.upgrade() else { return Ok(None) };
         let target = self.given + count;
-        let ahead = (target + target / AHEAD_SHARE + AHEAD).min(self.points.len());
+        let ahead = AHEAD + target / AHEAD_SHARE;
         let walk = graph.walk();
-        // Points may have several entries, or none any more.
+        let mut brought = true;
         while self.measured < self.points.len()
-            && (self.measured < ahead || self.waiting.len() < count)
+            && (brought || self.measured < target + ahead || self.waiting.len() < count)
         {
-            let end = ahead.max(self.measured + AHEAD).min(self.points.len());
+            let end = target.max(self.measured + ahead).min(self.points.len());
             self.sort(end);
-            let ids: Vec<PointId> =
+            let mut ids: Vec<PointId> =
                 self.points[self.measured..end].iter().map(|(_, id)| *id).collect();
+            // Only of those that are live within the walk the rows stay what they are.
+            let table = read(&generation.table);
+            ids.retain(|id| table.points.is_live(*id));
+            drop(table);
             let question = Question { query: &self.query, k: usize::MAX / 4, cancelled };
-            let found = generation.measure(shared, &graph, &walk, &question, &ids)?;
-            self.waiting.extend(found.candidates);
+            let found = generation.measure(shared, &graph, &walk, &question, &ids)?.candidates;
+            let nearest = found.iter().map(|c| c.distance).fold(f64::INFINITY, f64::min);
+            brought = self.waiting.len() < count || {
+                self.waiting.select_nth_unstable_by(count - 1, by_distance);
+                nearest < self.waiting[count - 1].distance
+            };
+            self.waiting.extend(found);
             self.measured = end;
         }
         if self.waiting.len() < count && !self.whole {
@@ -109,7 +143,7 @@ impl Ranking {
         let rest = self.waiting.split_off(count.min(self.waiting.len()));
         let given = std::mem::replace(&mut self.waiting, rest);
         self.given += given.len();
-        let complete = self.waiting.is_empty() && self.measured == self.points.len();
+        let complete = self.whole && self.waiting.is_empty() && self.measured == self.points.len();
         let hits = given.iter().map(|c| Hit { tid: c.tid, distance: c.distance }).collect();
         Ok(Some(Found { hits, complete }))
     }
@@ -143,16 +177,11 @@ impl Generation {
         let question = Question { query, k, cancelled };
         let first = self.rank_all(&graph, &question, kept)?;
         let whole = first.is_whole();
+        let points = first.into_points();
         Ok(Ranking {
-            generation: self.id(),
-            query: query.to_vec(),
-            graph: Arc::downgrade(&graph),
-            points: first.into_points(),
             sorted: 0,
             whole,
-            measured: 0,
-            waiting: Vec::new(),
-            given: 0,
+            ..Ranking::proposed(self, &graph, query, points, usize::MAX)
         })
     }
 
@@ -182,13 +211,11 @@ impl Indexes {
     ) -> Result<Found, WireError> {
         let Wanted { k, ef, after } = wanted;
         let kept = ranking.take();
+        let generation = self.get(id)?;
+        self.hurry(&generation);
+        generation.check_searchable(query)?;
         if after > 0 && k > after {
-            let generation = self.get(id)?;
-            if let Some(error) = generation.unusable() {
-                return Err(error);
-            }
-            generation.check_vector(query)?;
-            if let Some(mut known) = kept.filter(|r| r.is_of(&generation, query, after))
+            if let Some(mut known) = kept.filter(|r| r.is_of(&generation, query, wanted))
                 && let Some(found) = known.next(&generation, &self.shared, k - after, cancelled)?
             {
                 *ranking = (!found.complete).then_some(known);
@@ -203,7 +230,6 @@ impl Indexes {
                 }
             }
         }
-        let hits = self.search(id, query, k, ef, cancelled)?;
-        Ok(Found { complete: hits.len() < k, hits })
+        generation.ask(&self.shared, query, (k, ef), ranking, cancelled)
     }
 }

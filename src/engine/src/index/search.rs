@@ -12,7 +12,7 @@ use onyx_protocol::{ErrorKind, WireError};
 use super::distance::exact;
 use super::generation::{Generation, Table};
 use super::graph::{Graph, PointId, Walk};
-use super::linker::Linker;
+use super::ranking::{Found, Ranking};
 use super::shared::Shared;
 use crate::store::{TextHash, read};
 
@@ -36,10 +36,6 @@ const SCAN_POINTS: usize = 2_048;
 /// Attempts of a scan that entries move under.
 const SCAN_ATTEMPTS: usize = 8;
 
-/// Exact distances are computed for half as many of the graph's points more than are asked for, and so
-/// many: ranks are off by less than the distances between so many.
-const MARGIN: usize = 32;
-
 /// A query on its way.
 pub(super) struct Question<'a> {
     pub query: &'a [f32],
@@ -53,49 +49,50 @@ pub(super) fn is_much(ef: usize, live: usize) -> bool {
 }
 
 impl Generation {
-    /// The nearest `k` entries by distance, then heap tuple.
-    pub fn search(
+    /// Whether it can be searched, and for this.
+    pub(super) fn check_searchable(&self, query: &[f32]) -> Result<(), WireError> {
+        self.unusable().map_or(Ok(()), Err)?;
+        self.check_vector(query)
+    }
+
+    /// The nearest `k` entries by distance, then heap tuple, and in `ranking` what else was proposed.
+    pub(super) fn ask(
         &self,
         shared: &Shared,
         query: &[f32],
-        k: usize,
-        ef: usize,
+        (k, ef): (usize, usize),
+        ranking: &mut Option<Ranking>,
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Vec<Hit>, WireError> {
-        if let Some(error) = self.unusable() {
-            return Err(error);
-        }
-        self.check_vector(query)?;
+    ) -> Result<Found, WireError> {
+        let question = Question { query, k, cancelled };
         if k == 0 {
-            return Ok(Vec::new());
+            return Ok(Found { hits: Vec::new(), complete: false });
         }
+        if let Some(mut proposed) = self.ask_graph(&question, ef.max(k))?
+            && let Some(found) = proposed.next(self, shared, k, cancelled)?
+        {
+            *ranking = Some(proposed);
+            return Ok(found);
+        }
+        let hits = self.scan(shared, &question)?;
+        Ok(Found { complete: hits.len() < k, hits })
+    }
+
+    /// What the graph proposes, where it pays.
+    fn ask_graph(
+        &self,
+        question: &Question<'_>,
+        wanted: usize,
+    ) -> Result<Option<Ranking>, WireError> {
         let table = read(&self.table);
         let (live, dead) = (table.points.live(), table.points.tombstones());
         let (graph, linker) = (Arc::clone(&table.graph), Arc::clone(&table.linker));
         drop(table);
-        let question = Question { query, k, cancelled };
-        let wanted = ef.max(k);
         if live <= SMALL_POINTS || is_much(wanted, live) || linker.count() > live / UNLINKED_SHARE {
-            return self.scan(shared, &question);
+            return Ok(None);
         }
         // Dead points take places among the candidates: ask for so many more.
         let ef = wanted.saturating_mul(live + dead).div_ceil(live);
-        let hits = self.ask_graph(shared, &graph, &linker, &question, ef)?;
-        let hits_there_are = read(&self.table).points.searchable_entries();
-        if hits.len() < k.min(hits_there_are) {
-            return self.scan(shared, &question);
-        }
-        Ok(hits)
-    }
-
-    fn ask_graph(
-        &self,
-        shared: &Shared,
-        graph: &Graph,
-        linker: &Linker,
-        question: &Question<'_>,
-        ef: usize,
-    ) -> Result<Vec<Hit>, WireError> {
         let walk = graph.walk();
         let probe = graph.rows.probe(question.query);
         // First these: one that is linked meanwhile is in the graph.
@@ -113,13 +110,10 @@ impl Generation {
         if (question.cancelled)() {
             return Err(canceled());
         }
-        let mut candidates: Vec<PointId> = proposed.into_iter().map(|(_, id)| id).collect();
         let table = read(&self.table);
-        candidates.retain(|id| table.points.is_live(*id));
+        proposed.retain(|(_, id)| table.points.is_live(*id));
         drop(table);
-        candidates.truncate(question.k.saturating_add(question.k / 2).saturating_add(MARGIN));
-        let nearest = self.measure(shared, graph, &walk, question, &candidates)?;
-        Ok(nearest.into_hits())
+        Ok(Some(Ranking::proposed(self, &graph, question.query, proposed, wanted)))
     }
 
     /// Exact distances of the entries of points. Vectors that are in the store are read from there, at
