@@ -122,7 +122,7 @@ COMMENT ON FUNCTION onyx.sweep() IS
 CREATE FUNCTION onyx.check_index(index regclass, OUT tid tid, OUT problem text) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'check_index_wrapper' LANGUAGE c VOLATILE STRICT COST 100000;
 COMMENT ON FUNCTION onyx.check_index(regclass) IS
-    'Rows of an index''s table that its generation lacks, and entries without a row; none when all is well';
+    'Rows of an index''s table that its generation lacks, entries without a row, and entries no search comes to; none when all is well';
 
 CREATE FUNCTION onyx.prewarm(index regclass) RETURNS bigint
 AS 'MODULE_PATHNAME', 'prewarm_wrapper' LANGUAGE c VOLATILE STRICT COST 100000;

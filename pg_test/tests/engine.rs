@@ -1,6 +1,11 @@
 //! Protects the server from its engine: whatever happens to that process, sessions go on, errors are
 //! clear, and it comes back by itself.
 
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use onyx_pg_test::process::{self, Signal, Stopped};
@@ -346,4 +351,32 @@ fn settings_reach_the_running_engine() {
     cluster.set("onyx.embed_threads", Some("1"));
     client.run("SELECT onyx.embed('with one thread')");
     assert_eq!(cluster.wait_for_engine(), pid, "no restart was needed");
+}
+
+/// Whoever is not the server's user can neither enter the socket's directory nor talk through it, and no backend
+/// talks to another user's process. The second half needs a test that runs as root.
+#[test]
+fn only_the_servers_user_talks_through_the_socket() {
+    let cluster = Cluster::ready();
+    cluster.wait_for_engine();
+    let socket = cluster.data().join("pgsql_tmp_onyx/engine.sock");
+    let mode = |path: &Path| fs::metadata(path).expect("its mode").permissions().mode() & 0o7777;
+    assert_eq!(mode(&cluster.data().join("pgsql_tmp_onyx")), 0o700);
+    assert_eq!(mode(&socket), 0o600);
+    if !install::is_root() {
+        return;
+    }
+    // Root gets through every mode, but is not whom the engine serves.
+    let mut stream = UnixStream::connect(&socket).expect("root connects");
+    stream.set_read_timeout(Some(SOON)).expect("a timeout");
+    assert_eq!(stream.read(&mut [0; 1]).expect("the end, at once"), 0);
+    assert!(cluster.log().contains("refused a connection of another user"), "{}", cluster.log());
+    // A session that has a connection would go on with it.
+    cluster.disable_engine();
+    let _ = fs::remove_file(&socket);
+    let _listener = UnixListener::bind(&socket).expect("a listener of root's");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("open to all");
+    let error = cluster.connect().error("SELECT onyx.embed('x')");
+    let detail = error.detail().unwrap_or_default();
+    assert!(detail.contains("belongs to another user"), "{error:?}");
 }

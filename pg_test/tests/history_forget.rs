@@ -379,7 +379,7 @@ fn forgetting_between_the_steps_of_an_ingest_loses_nothing_of_it() {
     };
     let repo = long_history((0..1200).map(text));
     let step = format!(
-        "SELECT more FROM onyx.ingest_git_step('steps', '{}', NULL, NULL, NULL, false)",
+        "SELECT more FROM onyx.ingest_git_step('steps', '{}', NULL, NULL, NULL, false, 500)",
         repo.root()
     );
     assert_eq!(client.text(&step), "t");

@@ -103,6 +103,36 @@ fn a_column_changes_its_type() {
     assert_eq!(client.one::<i64>("SELECT count(*) FROM onyx.stat_index WHERE tablename = 'u'"), 0);
 }
 
+/// ALTER TABLE takes the number of dimensions from a column and keeps its index, of which a build asks for it.
+#[test]
+fn a_column_that_loses_its_dimensions_keeps_its_index() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    random_table(&mut client, "t", 3, 1_000, 0.52);
+    client.run(
+        "CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops); ALTER TABLE t ALTER v TYPE vector",
+    );
+    let refused = |client: &mut Client| {
+        let error = client.error("INSERT INTO t VALUES (5000, '[1,2]')");
+        assert_eq!(error.code().code(), "22000", "{error:?}");
+        assert!(error.message().contains("expected 3 dimensions, not 2"), "{error:?}");
+    };
+    refused(&mut client);
+    client.run("INSERT INTO t VALUES (5001, '[7,7,7]')");
+    assert_complete(&mut client, "t", "t_v");
+    // Stale, it takes no entries, and must not be given what would keep it so.
+    cluster.disable_engine();
+    client.run("INSERT INTO t VALUES (5002, '[8,8,8]')");
+    refused(&mut client);
+    cluster.enable_engine();
+    wait_until_ready(&mut client, "t_v");
+    assert_complete(&mut client, "t", "t_v");
+    assert_eq!(client.text("SELECT * FROM onyx.check_index('t_v')"), "");
+    // A build by hand has no dimensions to go by, as for pgvector's own indexes.
+    let error = client.error("REINDEX INDEX t_v");
+    assert!(error.message().contains("column does not have dimensions"), "{error:?}");
+}
+
 #[test]
 fn what_is_undone_was_never_done() {
     let mut client = prepared("undone");

@@ -1,5 +1,7 @@
 //! CREATE INDEX, REINDEX and everything that rebuilds: heap to a new generation.
 
+use std::cell::Cell;
+
 use onyx_protocol::index::{Entry, EntryValue, GenerationId, Metric};
 use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
@@ -62,6 +64,11 @@ pub fn entry_bytes(value: &EntryValue) -> usize {
     }
 }
 
+thread_local! {
+    /// Dimensions of the index that maintenance rebuilds, for a column that has none any more; 0 without.
+    pub static REBUILT_DIMENSIONS: Cell<u32> = const { Cell::new(0) };
+}
+
 /// Dimensions of an index's column, from its type modifier; 0 for text.
 ///
 /// # Safety
@@ -86,6 +93,7 @@ unsafe fn column_dimensions(index: pg_sys::Relation, kind: Kind) -> Result<u32, 
             format!("column cannot have more than {limit} dimensions for onyx_hnsw index"),
         )),
         n if n > 0 => Ok(n as u32),
+        _ if REBUILT_DIMENSIONS.get() > 0 => Ok(REBUILT_DIMENSIONS.get()),
         _ => Err(Error::sql(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "column does not have dimensions",

@@ -1,8 +1,6 @@
 //! `onyx.check_index`: does the generation have what the heap has, and nothing else?
 
-use std::collections::HashSet;
-
-use onyx_protocol::index::{GenerationId, HeapTid};
+use onyx_protocol::index::HeapTid;
 use onyx_protocol::message::{Item, RequestBody};
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -12,8 +10,8 @@ use crate::client;
 use crate::error::{Error, OrRaise};
 use crate::xact;
 
-/// Rows of an index's table that the caller's snapshot sees and its generation lacks, and entries
-/// whose row's place is empty. No rows: there is nothing wrong. An index that cannot answer at all gives one row without a tuple id.
+/// Rows of an index's table that the caller's snapshot sees and its generation lacks, entries whose row's place is
+/// empty, and entries that searches cannot come to. No rows: there is nothing wrong. An index that cannot answer at all gives one row without a tuple id.
 #[pg_extern(sql = false)]
 fn check_index(
     index: pg_sys::Oid,
@@ -84,39 +82,42 @@ unsafe fn compare(
             }
         };
         xact::flush(id);
-        let entries = entries(id)?;
+        let entries = tids(RequestBody::IndexTids { generation: id })?;
         let visible = exact::nearest(
             heap,
             index,
             pg_sys::GetActiveSnapshot(),
             std::ptr::null_mut(),
-            &exact::Part::all(&HashSet::new()),
+            &exact::Part::all(&exact::Tids::default()),
         )
         .hits;
         let missing = visible.iter().map(|row| row.tid).filter(|tid| !entries.contains(tid));
         let mut surplus = without_row(heap, &entries);
         if !surplus.is_empty() {
             // A vacuum meanwhile removes the entry first and empties the place then.
-            let now = self::entries(id)?;
+            let now = tids(RequestBody::IndexTids { generation: id })?;
             surplus.retain(|tid| now.contains(tid));
         }
+        let unreached = tids(RequestBody::IndexOutOfReach { generation: id })?;
         let row = |tid, problem: &str| (Some(u64_to_tid(tid)), problem.to_owned());
         Ok(missing
             .map(|tid| row(tid, "the row has no entry"))
             .chain(surplus.iter().map(|tid| row(*tid, "the entry has no row")))
+            .chain(unreached.iter().map(|tid| row(*tid, "no search comes to the entry")))
             .collect())
     }
 }
 
-fn entries(id: GenerationId) -> Result<HashSet<HeapTid>, Error> {
-    let mut entries = HashSet::new();
-    client::stream(RequestBody::IndexTids { generation: id }, |item| {
+/// All heap tuples of an answer.
+fn tids(request: RequestBody) -> Result<exact::Tids, Error> {
+    let mut all = exact::Tids::default();
+    client::stream(request, |item| {
         if let Item::Tids(tids) = item {
-            entries.extend(tids);
+            all.extend(tids);
         }
         Ok(())
     })?;
-    Ok(entries)
+    Ok(all)
 }
 
 /// Entries whose heap tuple id names no tuple, not even a dead one: vacuum takes a row's entry away
@@ -124,7 +125,7 @@ fn entries(id: GenerationId) -> Result<HashSet<HeapTid>, Error> {
 ///
 /// # Safety
 /// `heap` is an open table.
-unsafe fn without_row(heap: pg_sys::Relation, entries: &HashSet<HeapTid>) -> Vec<HeapTid> {
+unsafe fn without_row(heap: pg_sys::Relation, entries: &exact::Tids) -> Vec<HeapTid> {
     // SAFETY: the caller's promise.
     let (is_heap, blocks) = unsafe {
         (

@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use onyx_protocol::index::{HeapTid, Hit};
 use pgrx::prelude::*;
@@ -11,10 +12,32 @@ use super::opclass::Kind;
 use super::{build, tid_to_u64};
 use crate::error::OrRaise;
 
+/// Heap tuples, by a hash that takes next to no time: a scan asks for each row it comes by.
+pub type Tids = HashSet<HeapTid, BuildHasherDefault<TidHasher>>;
+
+/// Multiplies a heap tuple's number by an odd one whose bits are well mixed.
+#[derive(Default)]
+pub struct TidHasher(u64);
+
+impl Hasher for TidHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        let product = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ product >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Which rows are asked for.
 pub struct Part<'a> {
     /// Not these.
-    pub skip: &'a HashSet<HeapTid>,
+    pub skip: &'a Tids,
     /// Only those that come after this one.
     pub after: Option<Hit>,
     /// At most about so many, the nearest.
@@ -23,7 +46,7 @@ pub struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// All of them but those in `skip`.
-    pub fn all(skip: &'a HashSet<HeapTid>) -> Self {
+    pub fn all(skip: &'a Tids) -> Self {
         Self { skip, after: None, room: usize::MAX }
     }
 }

@@ -1,6 +1,6 @@
 //! One row's entry: into this transaction's batch.
 
-use onyx_protocol::index::{Entry, GenerationId};
+use onyx_protocol::index::{Entry, EntryValue, GenerationId};
 use onyx_protocol::message::RequestBody;
 use pgrx::prelude::*;
 
@@ -31,9 +31,17 @@ pub unsafe extern "C-unwind" fn aminsert(
             return false;
         };
         let page = match generation::identity(index) {
-            Ok((id, _)) => Some(id),
-            // An index that will be rebuilt takes no entries.
-            Err(unusable) if unusable.needs_rebuild => None,
+            Ok((id, page)) => {
+                check_dimensions(&page, &value).or_raise();
+                Some(id)
+            }
+            // An index that will be rebuilt takes no entries, but must be able to then.
+            Err(unusable) if unusable.needs_rebuild => {
+                if let Ok(page) = metapage::read(index) {
+                    check_dimensions(&page, &value).or_raise();
+                }
+                None
+            }
             Err(_) => first_generation(index, kind),
         };
         if let Some(id) = page {
@@ -43,6 +51,20 @@ pub unsafe extern "C-unwind" fn aminsert(
     }
     // "The row is known to be unique": only meaningful for unique indexes.
     false
+}
+
+/// Refuses a vector that does not fit the others, which a column that was declared without dimensions, or lost them,
+/// lets through.
+fn check_dimensions(page: &Metapage, value: &EntryValue) -> Result<(), Error> {
+    match value {
+        EntryValue::Vector(v) if page.dimensions > 0 && v.len() != page.dimensions as usize => {
+            Err(Error::sql(
+                PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
+                format!("expected {} dimensions, not {}", page.dimensions, v.len()),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the generation of an index that was reset to its empty init fork. `None` when the engine

@@ -9,7 +9,7 @@ use onyx_protocol::message::{RequestBody, Response};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::{PgMemoryContexts, prelude::*, spi};
 
-use super::{generation, metapage};
+use super::{build, generation, metapage};
 use crate::client;
 use crate::error::Error;
 use crate::supervisor::tries;
@@ -159,6 +159,9 @@ fn rebuild(index: pg_sys::Oid) {
         pg_sys::StartTransactionCommand();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         let statement = PgMemoryContexts::TopMemoryContext.switch_to(|_| reindex_statement(index));
+        // ALTER TABLE may have taken the dimensions from the column since, and keeps the index.
+        let known = with_index(index, |relation| metapage::read(relation).map(|p| p.dimensions));
+        build::REBUILT_DIMENSIONS.set(known.and_then(Result::ok).unwrap_or(0));
         if let Some(statement) = statement {
             pg_sys::ExecReindex(std::ptr::null_mut(), statement, true);
         }

@@ -3,7 +3,6 @@
 //! when more are wanted than there is room for.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 
 use onyx_protocol::index::{EntryValue, GenerationId, Hit, QueryValue};
 use onyx_protocol::message::{RequestBody, Response};
@@ -25,8 +24,17 @@ const HIT_BYTES: f64 = 32.0;
 /// How many times as many are asked for each time a scan goes on: each search begins anew.
 const GROWTH: u32 = 4;
 
-/// Hits asked for first: mostly enough for a LIMIT, and fewer to send than there are candidates.
-const FIRST_K: u32 = 64;
+/// The same from this many on: by then the engine has mostly ranked all entries, and goes on.
+const GROWTH_LATER: u32 = 2;
+const LATER: u32 = 640;
+
+/// Candidates for each entry that a scan which goes on asks for. The farthest of a graph's candidates are those
+/// it knows least of, and where order is kept, what is missed is not made up for.
+const CANDIDATES: u32 = 4;
+
+/// Hits asked for first: mostly enough for a LIMIT, and fewer to measure and send than there are candidates, which
+/// the engine keeps for a scan that goes on.
+const FIRST_K: u32 = 16;
 
 thread_local! {
     /// Hits that scans begun now are expected to read.
@@ -87,7 +95,8 @@ impl Limits {
         }
         // Without the engine each distance between texts is a request: these need not fit.
         let most = if kind == Kind::Text { MAX_K } else { MAX_K.min(self.room as u32) };
-        let next = k.saturating_mul(GROWTH).min(most).min(self.tuples.try_into().unwrap_or(most));
+        let growth = if k < LATER { GROWTH } else { GROWTH_LATER };
+        let next = k.saturating_mul(growth).min(most).min(self.tuples.try_into().unwrap_or(most));
         (next > k).then_some(next)
     }
 }
@@ -100,7 +109,7 @@ struct Scan {
     hits: Vec<Hit>,
     next: usize,
     /// Tuples the engine gave that have been returned.
-    returned: HashSet<u64>,
+    returned: exact::Tids,
     last: f64,
 }
 
@@ -142,7 +151,7 @@ pub unsafe extern "C-unwind" fn ambeginscan(
             query: None,
             hits: Vec::new(),
             next: 0,
-            returned: HashSet::new(),
+            returned: exact::Tids::default(),
             last: f64::NEG_INFINITY,
         };
         (*scan).opaque =
@@ -204,7 +213,7 @@ pub unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     unsafe {
         let state = &mut *(*scan).opaque.cast::<Scan>();
         state.hits = Vec::new();
-        state.returned = HashSet::new();
+        state.returned = exact::Tids::default();
     }
 }
 
@@ -244,10 +253,14 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
     let Some(query) = state.query.clone() else { return Ok(false) };
     let least = limits.ef;
     // A scan that goes on needs the farther ones too, which a search for just as many mostly misses.
-    let ef = if k <= least.max(FIRST_K) { least.max(k) } else { k * 2 };
-    match client::call(RequestBody::IndexSearch { generation, query, k, ef }) {
+    let ef = if k <= least { least } else { k.saturating_mul(CANDIDATES) };
+    let after = match state.source {
+        Source::Engine { k, .. } => k,
+        Source::Start | Source::Exact { .. } => 0,
+    };
+    match client::call(RequestBody::IndexSearch { generation, query, k, ef, after }) {
         // The engine was started again meanwhile, maybe on another store.
-        Ok(Response::Hits(_)) if has_another_engine() => {
+        Ok(Response::Hits { .. }) if has_another_engine() => {
             // SAFETY: the caller's promise.
             match unsafe { usable((*scan).indexRelation) } {
                 Ok(_) => Ok(true),
@@ -255,8 +268,8 @@ unsafe fn more(scan: pg_sys::IndexScanDesc, state: &mut Scan) -> Result<bool, Er
                 Err(_) => unsafe { go_exact(scan, state, None) },
             }
         }
-        Ok(Response::Hits(hits)) => {
-            state.source = Source::Engine { generation, k, complete: hits.len() < k as usize };
+        Ok(Response::Hits { hits, complete }) => {
+            state.source = Source::Engine { generation, k, complete };
             state.next = 0;
             // An entry nearer than what was returned already was missed by the approximate search: where
             // order is kept it stays missed.

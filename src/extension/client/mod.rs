@@ -56,25 +56,22 @@ pub fn stream(
     mut on_item: impl FnMut(Item) -> Result<(), Error>,
 ) -> Result<Response, Error> {
     let request = Request { deadline_ms: 0, body };
-    // A connection that was idle when its engine died shows only now. Nothing was sent to the new
-    // engine yet, so one fresh attempt is safe.
     let mut connection = match CONNECTION.take() {
-        Some(connection) if connection.is_alive() => connection,
-        _ => open()?,
+        Some(connection) => connection,
+        None => open()?,
     };
-    let response = connection.request(&request, &mut on_item);
-    match response {
-        // The request ended as the protocol says: the connection is in step and can be kept.
-        Ok(Ok(response)) => {
-            CONNECTION.set(Some(connection));
-            Ok(response)
+    // The error of either leaves the connection out of step, so it is dropped.
+    let response = match connection.request(&request, &mut on_item)? {
+        Some(response) => response,
+        // A connection that was idle when its engine died shows only now. Nothing was sent to the new
+        // engine yet, so one fresh attempt is safe.
+        None => {
+            connection = open()?;
+            connection.request(&request, &mut on_item)?.ok_or_else(wire::closed)?
         }
-        Ok(Err(error)) => {
-            CONNECTION.set(Some(connection));
-            Err(Error::Engine(error))
-        }
-        Err(error) => Err(error),
-    }
+    };
+    CONNECTION.set(Some(connection));
+    response.map_err(Error::Engine)
 }
 
 /// Returns once the engine accepts connections, or after [`STARTUP_WAIT`], or at once when the

@@ -168,16 +168,18 @@ pub enum RequestBody {
         /// Of these.
         generations: Vec<GenerationId>,
     },
-    /// Nearest entries. Answer: `Response::Hits` in non-decreasing distance.
+    /// Nearest entries. Answer: `Response::Hits`.
     IndexSearch {
         /// In this generation.
         generation: GenerationId,
         /// From here.
         query: QueryValue,
-        /// How many; the answer is shorter only when there are no more.
+        /// How many in all.
         k: u32,
         /// Candidate list size; raised to `k` when smaller.
         ef: u32,
+        /// How many of the nearest were answered before, to a scan that goes on.
+        after: u32,
     },
     /// Wait until a generation is loaded, and read full vectors that were left to the store into memory
     /// while they fit. Answer: `Response::Prewarmed`.
@@ -188,6 +190,12 @@ pub enum RequestBody {
     /// All entries' heap tuples, for vacuum and checks. Items: `Item::Tids`. Answer: `Response::Done`.
     IndexTids {
         /// Of this generation.
+        generation: GenerationId,
+    },
+    /// Entries that no walk through the graph comes to, once what can be repaired is: none while all is well. Items:
+    /// `Item::Tids`. Answer: `Response::Done`.
+    IndexOutOfReach {
+        /// In this generation.
         generation: GenerationId,
     },
     /// Remove entries. Durable when answered. Answer: `Response::Done`.
@@ -227,7 +235,7 @@ pub enum Item {
     Resolved(Vec<ResolvedFile>),
     /// Of `HistoryWalk`: parents before children.
     History(Vec<HistoryCommit>),
-    /// Of `IndexTids`.
+    /// Of `IndexTids` and `IndexOutOfReach`.
     Tids(Vec<HeapTid>),
     /// Of `IndexFinish`.
     Progress {
@@ -295,7 +303,12 @@ pub enum Response {
         bytes: u64,
     },
     /// Of `IndexSearch`.
-    Hits(Vec<Hit>),
+    Hits {
+        /// Entries in non-decreasing distance. Those answered before may be among them.
+        hits: Vec<Hit>,
+        /// Whether there are no more behind them.
+        complete: bool,
+    },
     /// Of `IndexList`.
     Headers(Vec<GenerationHeader>),
 }

@@ -21,6 +21,9 @@ pub const MAX_ROWS: usize = CHUNKS * CHUNK_ROWS;
 /// Bytes that may be read behind any row, for loads wider than what is left of it.
 const SLACK: usize = 128;
 
+/// Linux's advice to make huge pages of what is there, at once; since 6.1.
+const MADV_COLLAPSE: i32 = 25;
+
 /// Rows of one size.
 pub struct Arena {
     chunks: Box<[AtomicPtr<u8>]>,
@@ -46,20 +49,36 @@ impl Arena {
         if !chunk.load(Ordering::Acquire).is_null() {
             return true;
         }
-        let Some(fresh) = map(self.chunk_bytes(), row >= CHUNK_ROWS) else { return false };
+        let Some(fresh) = map(self.chunk_bytes()) else { return false };
         let null = ptr::null_mut();
         if chunk.compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // Somebody else was first.
             unmap(fresh, self.chunk_bytes());
         } else {
             self.mapped.fetch_add(1, Ordering::Relaxed);
+            self.widen((row >> CHUNK_BITS).wrapping_sub(1));
         }
         true
     }
 
+    /// Gives a chunk that is full, because the next one is begun, huge pages: random reads over many megabytes
+    /// otherwise spend much of their time in page tables. Those of one that is not full would be mostly empty.
+    fn widen(&self, chunk: usize) {
+        let Some(chunk) = self.chunks.get(chunk) else { return };
+        let start = chunk.load(Ordering::Acquire);
+        if !start.is_null() {
+            // SAFETY: advice changes no memory's content, not even of a chunk that is just being taken out. A kernel
+            // that knows it not, or has no such pages, refuses it.
+            unsafe {
+                libc::madvise(start.cast(), self.chunk_bytes(), libc::MADV_HUGEPAGE);
+                libc::madvise(start.cast(), self.chunk_bytes(), MADV_COLLAPSE);
+            }
+        }
+    }
+
     /// A chunk that nobody else knows yet, of zeros. `None` when the system gives no memory.
     pub fn fresh_chunk(&self) -> Option<Fresh> {
-        let start = map(self.chunk_bytes(), true)?;
+        let start = map(self.chunk_bytes())?;
         Some(Fresh { chunk: Taken { start, bytes: self.chunk_bytes() }, stride: self.stride })
     }
 
@@ -71,6 +90,7 @@ impl Arena {
         if new {
             std::mem::forget(fresh);
             self.mapped.fetch_add(1, Ordering::Relaxed);
+            self.widen(chunk);
         }
         new
     }
@@ -150,8 +170,8 @@ impl Fresh {
     }
 }
 
-fn map(bytes: usize, huge: bool) -> Option<*mut u8> {
-    // SAFETY: an anonymous mapping of our own; advice changes nothing but speed.
+fn map(bytes: usize) -> Option<*mut u8> {
+    // SAFETY: an anonymous mapping of our own.
     unsafe {
         let start = libc::mmap(
             ptr::null_mut(),
@@ -163,11 +183,6 @@ fn map(bytes: usize, huge: bool) -> Option<*mut u8> {
         );
         if start == libc::MAP_FAILED {
             return None;
-        }
-        // Random reads over many megabytes otherwise spend much of their time in page tables. Not for
-        // a first chunk, most of which may never be needed.
-        if huge {
-            libc::madvise(start, bytes, libc::MADV_HUGEPAGE);
         }
         Some(start.cast())
     }

@@ -84,6 +84,12 @@ impl Beam {
         self.next = 0;
     }
 
+    /// Keeps `width` points from now on.
+    pub fn resize(&mut self, width: usize) {
+        self.width = width.max(1);
+        self.places.truncate(self.width);
+    }
+
     /// What was found, nearest first.
     pub fn found(&self) -> impl ExactSizeIterator<Item = (f32, PointId)> + '_ {
         self.places.iter().map(|place| (place.rank(), place.id()))
@@ -92,21 +98,31 @@ impl Beam {
 
 /// A set of points that is emptied often.
 #[derive(Debug, Default)]
-pub struct Seen(Vec<u64>);
+pub struct Seen {
+    words: Vec<u64>,
+    /// The words that are not zero: a walk sees few of many points.
+    used: Vec<u32>,
+}
 
 impl Seen {
     /// Empties it for ids below `end`.
     pub fn begin(&mut self, end: usize) {
-        self.0.clear();
-        self.0.resize(end.div_ceil(64), 0);
+        for at in self.used.drain(..) {
+            self.words[at as usize] = 0;
+        }
+        self.words.resize(end.div_ceil(64), 0);
     }
 
     /// Adds a point; whether it is new. Ids from `end` on never are.
     #[inline]
     pub fn insert(&mut self, id: PointId) -> bool {
-        let Some(word) = self.0.get_mut(id as usize / 64) else { return false };
+        let at = id as usize / 64;
+        let Some(word) = self.words.get_mut(at) else { return false };
         let bit = 1 << (id % 64);
         let new = *word & bit == 0;
+        if *word == 0 {
+            self.used.push(at as u32);
+        }
         *word |= bit;
         new
     }
@@ -119,6 +135,7 @@ pub struct Scratch {
     pub(super) seen: Seen,
     pub(super) ids: Vec<PointId>,
     pub(super) ranks: Vec<f32>,
+    pub(super) spans: Vec<f32>,
     pub(super) probe: Probe,
     pub(super) other: Probe,
     pub(super) nearest: Vec<(f32, PointId)>,

@@ -18,7 +18,7 @@ use super::distance::all_finite;
 use super::graph::{Graph, GraphOptions, PointId};
 use super::jobs::Job;
 use super::linker::Linker;
-use super::memory::{Share, no_room};
+use super::memory::{Share, no_room, trim};
 use super::points::{Points, State};
 use super::rows::Layout;
 use super::shared::Shared;
@@ -190,6 +190,7 @@ impl Generation {
         self.share.set(0);
         drop(table);
         drop(old);
+        trim();
     }
 
     /// The graph and what links into it.
@@ -457,6 +458,7 @@ impl Generation {
         shared.store.sync()?;
         self.made_durable(marks);
         self.set_life(Life::Ready);
+        trim();
         self.unusable().map_or(Ok(()), Err)
     }
 

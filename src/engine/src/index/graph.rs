@@ -37,6 +37,18 @@ const NEW_FILL: usize = 2;
 /// much as twenty that find room.
 const CUT_FILL: usize = 3;
 
+/// Points a walk keeps on each layer above the one it is for. Of a nearest one alone, in a dense region, no link
+/// may lead to a sparse one beside it.
+const DESCENT_WIDTH: usize = 8;
+
+/// A neighbour leads on to a point that is at most so many times as far as itself, by squared distances. To one
+/// farther it brings a walk no nearer worth mentioning: in a dense region all points are about as far from a
+/// sparse one, and each would leave the link to it to another that does not have it.
+const LEADS_ON: f32 = 64.0;
+
+/// Nearest points whose far links a new point takes over.
+const HEIRS: usize = 2;
+
 /// What a graph is built with.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphOptions {
@@ -285,7 +297,9 @@ impl Graph {
             let mut nearest = std::mem::take(&mut scratch.nearest);
             let mut chosen = std::mem::take(&mut scratch.chosen);
             // SAFETY: the caller's promise.
-            unsafe { self.select(&nearest, self.fill(at, NEW_FILL), &mut chosen, scratch) };
+            unsafe { self.take_over(id, probe, at, &mut nearest, scratch) };
+            // SAFETY: the caller's promise.
+            unsafe { self.select(id, &nearest, self.fill(at, NEW_FILL), &mut chosen, scratch) };
             let held = self.links.hold(id);
             self.links.set(id, at, &chosen);
             drop(held);
@@ -297,34 +311,83 @@ impl Graph {
         }
     }
 
+    /// Adds the far points that the nearest ones have links to: a dense region that grows must not bury its links to
+    /// sparse ones under points that have none.
+    ///
+    /// # Safety
+    /// As of [`Graph::descend`].
+    unsafe fn take_over(
+        &self,
+        id: PointId,
+        probe: &Probe,
+        layer: usize,
+        nearest: &mut Vec<(f32, PointId)>,
+        scratch: &mut Scratch,
+    ) {
+        let Some(last) = nearest.last().copied() else { return };
+        // A few candidates leave nothing out.
+        if nearest.len() < self.options.ef_construction / 2 {
+            return;
+        }
+        let Scratch { ids, ranks, .. } = scratch;
+        ids.clear();
+        for (_, near) in nearest.iter().take(HEIRS) {
+            for far in self.links.neighbours(*near, layer) {
+                if far != id && !ids.contains(&far) && !self.is_leaving(far) {
+                    ids.push(far);
+                }
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.rows.ranks(probe, ids, ranks);
+            let least = LEADS_ON * self.rows.span(id as usize, last.1 as usize, last.0);
+            let near = nearest.len();
+            for (rank, far) in ranks.iter().zip(&*ids) {
+                if *rank > last.0 && self.rows.span(id as usize, *far as usize, *rank) > least {
+                    nearest.push((*rank, *far));
+                }
+            }
+            nearest[near..].sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        }
+    }
+
     /// Algorithm 4: of candidates sorted by their rank from a point, at most `most` that are nearer to
-    /// it than to any one chosen before; fewer than `least` are filled up with the nearest others.
+    /// it than to any one chosen before that [`LEADS_ON`]; fewer than `least` are filled up with the nearest others.
     ///
     /// # Safety
     /// As of [`Graph::descend`].
     pub(super) unsafe fn select(
         &self,
+        from: PointId,
         sorted: &[(f32, PointId)],
         (least, most): (usize, usize),
         chosen: &mut Vec<PointId>,
         scratch: &mut Scratch,
     ) {
+        let Scratch { other, ranks, spans, .. } = scratch;
         chosen.clear();
+        spans.clear();
         for (rank, id) in sorted {
             if chosen.len() >= most {
                 break;
             }
             // SAFETY: the caller's promise.
-            unsafe {
+            let span = unsafe {
+                let span = self.rows.span(from as usize, *id as usize, *rank);
                 if !chosen.is_empty() {
-                    self.rows.probe_row(*id as usize, &mut scratch.other);
-                    self.rows.ranks(&scratch.other, chosen, &mut scratch.ranks);
-                    if scratch.ranks.iter().any(|between| between < rank) {
+                    self.rows.probe_row(*id as usize, other);
+                    self.rows.ranks(other, chosen, ranks);
+                    let leads =
+                        |(between, near): (&f32, &f32)| between < rank && near * LEADS_ON >= span;
+                    if ranks.iter().zip(&*spans).any(leads) {
                         continue;
                     }
                 }
-            }
+                span
+            };
             chosen.push(*id);
+            spans.push(span);
         }
         for (_, id) in sorted {
             if chosen.len() >= least {
@@ -378,13 +441,13 @@ impl Graph {
             sorted.clear();
             sorted.extend(scratch.ranks.iter().copied().zip(scratch.ids.iter().copied()));
             sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            self.select(sorted, self.fill(layer, CUT_FILL), &mut chosen, scratch);
+            self.select(id, sorted, self.fill(layer, CUT_FILL), &mut chosen, scratch);
         }
         self.links.set(id, layer, &chosen);
         scratch.chosen_for = chosen;
     }
 
-    /// Walks greedily down to a layer and begins a beam there. False when the graph is empty.
+    /// Walks down to a layer and begins a beam there. False when the graph is empty.
     ///
     /// # Safety
     /// The caller is within a [`Graph::walk`].
@@ -395,26 +458,17 @@ impl Graph {
         width: usize,
         scratch: &mut Scratch,
     ) -> bool {
-        let Some((mut at, highest)) = self.entry() else { return false };
-        let Scratch { beam, ids, ranks, .. } = scratch;
+        let Some((at, highest)) = self.entry() else { return false };
         // SAFETY: within a walk, every linked point's row is written and stays what it is.
-        unsafe { self.rows.ranks(probe, &[at], ranks) };
-        let mut best = ranks[0];
+        unsafe { self.rows.ranks(probe, &[at], &mut scratch.ranks) };
+        scratch.beam.begin(if highest > to { DESCENT_WIDTH } else { width });
+        scratch.beam.add(scratch.ranks[0], at);
         for layer in (to + 1..=highest).rev() {
-            loop {
-                ids.clear();
-                ids.extend(self.links.neighbours(at, layer));
-                // SAFETY: as above.
-                unsafe { self.rows.ranks(probe, ids, ranks) };
-                let nearest = ids.iter().zip(&*ranks).min_by(|a, b| a.1.total_cmp(b.1));
-                match nearest {
-                    Some((id, rank)) if *rank < best => (at, best) = (*id, *rank),
-                    _ => break,
-                }
-            }
+            // SAFETY: as above.
+            unsafe { self.spread(probe, layer, scratch) };
+            scratch.beam.again();
         }
-        beam.begin(width);
-        beam.add(best, at);
+        scratch.beam.resize(width);
         true
     }
 

@@ -110,6 +110,8 @@ impl Generation {
             linker.resume();
         }
         drop(writer);
+        drop(items);
+        super::memory::trim();
         self.save_soon(shared);
         self.repair_soon(shared);
         Ok(())

@@ -36,6 +36,15 @@ impl Budget {
     }
 }
 
+/// Gives memory that was freed back to the system: a build's and a load's batches leave much of it in the allocator.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no more than a hint to the allocator.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// What one generation uses; given back when this is dropped.
 pub struct Share {
     budget: std::sync::Arc<Budget>,

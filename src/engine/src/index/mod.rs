@@ -24,6 +24,7 @@ mod memory;
 mod points;
 mod prewarm;
 mod queue;
+mod ranking;
 mod repair;
 mod rows;
 mod save;
@@ -50,6 +51,7 @@ use onyx_protocol::startup::RecoveryEnd;
 use onyx_protocol::{ErrorKind, WireError};
 
 pub use queue::PendingBatch;
+pub use ranking::{Found, Ranking, Wanted};
 
 use crate::store::{
     DurableState, GenerationRecord, Marks, ModelKey, Store, TextHash, lock, read, write,
@@ -327,9 +329,8 @@ impl Indexes {
         ef: usize,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Hit>, WireError> {
-        let generation = self.get(id)?;
-        self.hurry(&generation);
-        generation.search(&self.shared, query, k, ef, cancelled)
+        let wanted = Wanted { k, ef, after: 0 };
+        Ok(self.go_on(id, query, wanted, &mut None, cancelled)?.hits)
     }
 
     /// Waits until a generation is loaded and reads full vectors that were left to the store back into
@@ -359,6 +360,19 @@ impl Indexes {
         let tids = self.get(id)?.tids(&self.shared)?;
         tids.chunks(STREAM_BATCH_BYTES / size_of::<HeapTid>())
             .try_for_each(|part| emit(part.to_vec()))
+    }
+
+    /// Entries that searches of a generation's graph cannot come to, whatever they ask for: there are none while
+    /// all is well.
+    ///
+    /// # Errors
+    /// The generation is not ready.
+    pub fn out_of_reach(
+        &self,
+        id: GenerationId,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<HeapTid>, WireError> {
+        self.get(id)?.out_of_reach(&self.shared, &|| cancelled())
     }
 
     /// Removes entries: from searches at once, from disk before this returns.

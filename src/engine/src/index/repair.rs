@@ -104,6 +104,19 @@ impl Graph {
         lost
     }
 
+    /// Points that walks on the lowest layer do not reach.
+    pub fn out_of_reach(&self) -> Vec<PointId> {
+        let mut reached = vec![false; self.end()];
+        if let Some((entry, _)) = self.entry() {
+            let mut arrows = vec![0; reached.len()];
+            self.flood(entry, &mut reached, &mut arrows);
+        }
+        let ids = (0..).zip(reached);
+        ids.filter(|(id, reached)| !reached && self.is_linked(*id) && !self.is_leaving(*id))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
     fn reach_pass(&self, stopped: &dyn Fn() -> bool) -> usize {
         let Some((entry, _)) = self.entry() else { return 0 };
         let end = self.end();

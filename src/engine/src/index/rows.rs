@@ -6,8 +6,8 @@
 //! rest, split   low u16 * d | middle u8 * d
 //! ```
 //!
-//! `number` is the squared length, under the cosine one over the length. A split row keeps each
-//! number as a fixed-point integer of 32 bits, in units of `scale` / 2^24, where `scale` is 1/127 of
+//! `number` is the squared length, under the cosine one over the length; a split row's is of what its codes say.
+//! A split row keeps each number as a fixed-point integer of 32 bits, in units of `scale` / 2^24, where `scale` is 1/127 of
 //! the row's largest number. Its highest byte, rounded, is the code the graph works with: a quarter
 //! of the memory to read. Code and rest together give the number back: bit by bit when it is above
 //! 1/256 of the row's largest, and else to within 2^-32 of that. The rest may be left to the store.
@@ -31,6 +31,9 @@ const REST_BITS: u32 = 24;
 /// eight bits tell too few places apart.
 const WHOLE_DIMENSIONS: usize = 32;
 
+/// Vectors of a sample whose distance to the nearest others is looked at.
+const SAMPLE_ASKED: usize = 128;
+
 /// How rows are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -41,9 +44,9 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// The layout for vectors like these. Codes need vectors that are spread around zero: their error
-    /// goes with the largest number, and must be small against the vectors' distance from their
-    /// middle.
+    /// The layout for vectors like these. Codes need vectors that are spread around zero, and not in heaps: their
+    /// error goes with the largest number, and must be small against the vectors' distance from their middle, and
+    /// from the nearest others.
     pub fn fit<'a>(dimensions: usize, sample: impl Iterator<Item = &'a [f32]> + Clone) -> Self {
         let rows = sample.clone().count() as f64;
         if dimensions <= WHOLE_DIMENSIONS || rows < 1.0 {
@@ -54,15 +57,34 @@ impl Layout {
             middle.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) / rows);
         }
         let (mut spread, mut error) = (0.0, 0.0);
-        for row in sample {
+        for row in sample.clone() {
             let places = row.iter().zip(&middle);
             spread += places.map(|(x, m)| (f64::from(*x) - m).powi(2)).sum::<f64>();
             let step = f64::from(largest(row)) / f64::from(CODE);
             error += step * step / 12.0 * dimensions as f64;
         }
         // One vector has no spread: without others it is taken for one of many.
-        if rows >= 2.0 && error > spread / 200.0 { Self::Whole } else { Self::Split }
+        if rows >= 2.0 && (error > spread / 200.0 || in_heaps(sample)) {
+            Self::Whole
+        } else {
+            Self::Split
+        }
     }
+}
+
+/// Whether more than one in twenty is so near to another that codes hardly tell them apart. Vectors that are
+/// equal are one point.
+fn in_heaps<'a>(sample: impl Iterator<Item = &'a [f32]> + Clone) -> bool {
+    let count = sample.clone().count();
+    let asked = sample.clone().step_by(count.div_ceil(SAMPLE_ASKED));
+    let blurred = asked.clone().filter(|row| {
+        let distances = sample.clone().map(|other| kernels::sum(Sum::Squares, row, other));
+        let nearest = distances.filter(|square| *square > 0.0).fold(f32::INFINITY, f32::min);
+        let step = largest(row) / CODE;
+        // The error of a distance is its own square root times a step, about.
+        nearest < 10.0 * step * step
+    });
+    blurred.count() * 20 > asked.count()
 }
 
 fn largest(row: &[f32]) -> f32 {
@@ -180,38 +202,43 @@ impl Rows {
     /// The row is reserved, and nobody reads or writes it meanwhile.
     pub unsafe fn write(&self, row: usize, values: &[f32]) {
         debug_assert_eq!(values.len(), self.dimensions);
-        let number = match self.metric {
-            Metric::Cosine => {
-                let length = length(values);
-                if length > 0.0 { (1.0 / length) as f32 } else { 0.0 }
-            }
-            _ => kernels::sum(Sum::Products, values, values),
-        };
         let start = self.rows.row(row);
         match self.layout {
             // SAFETY: the row has HEAD bytes and the numbers behind them, aligned to 4.
             Layout::Whole => unsafe {
-                start.cast::<f32>().write(number);
+                start.cast::<f32>().write(self.number(values));
                 let numbers = start.add(HEAD).cast::<f32>();
                 std::ptr::copy_nonoverlapping(values.as_ptr(), numbers, values.len());
             },
             Layout::Split => {
                 let (scale, unit) = scale_of(values);
                 let rest = self.rest.as_ref().map_or(std::ptr::null_mut(), |r| r.row(row));
-                // SAFETY: the row has HEAD bytes and a code for each number, aligned to 4.
-                unsafe {
-                    start.cast::<f32>().write(number);
-                    start.cast::<f32>().add(1).write(scale);
-                }
+                let mut squares = 0i64;
                 for (at, x) in values.iter().enumerate() {
                     let rounded = rounded(*x, unit);
-                    // SAFETY: as above; a rest has three bytes for each number.
+                    let code = (rounded >> REST_BITS) as i8;
+                    squares += i64::from(code) * i64::from(code);
+                    // SAFETY: the row has HEAD bytes and a code for each number; a rest has three bytes
+                    // for each.
                     unsafe {
-                        start.add(HEAD + at).cast::<i8>().write((rounded >> REST_BITS) as i8);
+                        start.add(HEAD + at).cast::<i8>().write(code);
                         if !rest.is_null() {
                             self.put_rest(rest, at, rounded);
                         }
                     }
+                }
+                // Of what the codes say, not of the numbers: so equal codes are no distance apart, and the
+                // error of a small distance is small.
+                let square = squares as f64 * f64::from(scale).powi(2);
+                let number = match self.metric {
+                    Metric::Cosine if square > 0.0 => 1.0 / square.sqrt(),
+                    Metric::Cosine => 0.0,
+                    _ => square,
+                };
+                // SAFETY: the row has HEAD bytes, aligned to 4.
+                unsafe {
+                    start.cast::<f32>().write(number as f32);
+                    start.cast::<f32>().add(1).write(scale);
                 }
             }
         }
@@ -328,6 +355,24 @@ impl Rows {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = row;
+    }
+
+    /// What a rank between two rows stands for: their squared distance, or in proportion to it.
+    ///
+    /// # Safety
+    /// Both rows have been written, and nobody writes them meanwhile.
+    #[inline]
+    pub unsafe fn span(&self, a: usize, b: usize, rank: f32) -> f32 {
+        let span = match self.metric {
+            Metric::L2 | Metric::Cosine => rank,
+            Metric::L1 => rank * rank,
+            Metric::InnerProduct => {
+                // SAFETY: the caller's promise; a row begins with its squared length.
+                let square = |row| unsafe { self.rows.row(row).cast::<f32>().read() };
+                square(a) + square(b) + 2.0 * rank
+            }
+        };
+        span.max(0.0)
     }
 
     /// Ranks of rows: monotone stand-ins for their distances from the probe, never NaN.
@@ -607,6 +652,16 @@ mod tests {
         assert_eq!(fit(100, 2.0), Layout::Split);
         assert_eq!(fit(100, 1000.0), Layout::Whole, "eight bits could not tell them apart");
         assert_eq!(fit(3, 0.0), Layout::Whole);
+        // Spread well around zero, but in heaps.
+        let centres: Vec<_> = (0..10).map(|_| random.vector(64)).collect();
+        let mut heaps = |spread: f32| {
+            let rows: Vec<Vec<f32>> = (0..500)
+                .map(|at| centres[at % 10].iter().map(|x| x + spread * random.number()).collect())
+                .collect();
+            Layout::fit(64, rows.iter().map(Vec::as_slice))
+        };
+        assert_eq!(heaps(0.1), Layout::Split);
+        assert_eq!(heaps(0.001), Layout::Whole);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use onyx_protocol::WireError;
+use onyx_protocol::index::HeapTid;
 
 use super::generation::{Generation, Life};
 use super::graph::PointId;
@@ -57,6 +58,32 @@ impl Generation {
             // Others may have come meanwhile, and none come after them.
             self.save_soon(shared);
         }
+    }
+
+    /// Heap tuples that no walk finds, once what is on its way is linked and all that can be is made
+    /// reachable: none, or the graph is damaged.
+    pub(super) fn out_of_reach(
+        &self,
+        shared: &Shared,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<HeapTid>, WireError> {
+        if let Some(error) = self.unusable() {
+            return Err(error);
+        }
+        let (graph, linker) = self.graph();
+        let stopped = || cancelled() || shared.jobs.stopped() || self.life() != Life::Ready;
+        let mut found = Vec::new();
+        if linker.wait_for(&linker.unlinked(), &stopped) {
+            graph.reach_all(&stopped);
+            let table = read(&self.table);
+            for id in graph.out_of_reach() {
+                // One that came meanwhile may just be taking its place.
+                if table.points.is_live(id) && !linker.unlinked().contains(&id) {
+                    table.points.for_tids(id, usize::MAX, |tid| found.push(tid));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Saves the graph as it is.

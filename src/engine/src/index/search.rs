@@ -12,7 +12,7 @@ use onyx_protocol::{ErrorKind, WireError};
 use super::distance::exact;
 use super::generation::{Generation, Table};
 use super::graph::{Graph, PointId, Walk};
-use super::linker::Linker;
+use super::ranking::{Found, Ranking};
 use super::shared::Shared;
 use crate::store::{TextHash, read};
 
@@ -21,7 +21,7 @@ const EXACT_POINTS: usize = 1_000;
 
 /// Up to so many points ranking all of them takes about as long as the graph: on word vectors of 100
 /// numbers some 12 nanoseconds each, and a search of the graph 50 to 100 microseconds.
-const SMALL_POINTS: usize = 8_000;
+pub(super) const SMALL_POINTS: usize = 8_000;
 
 /// One candidate in so many points: about then the graph takes as long as ranking all of them, which
 /// it mostly does, in random order.
@@ -36,64 +36,63 @@ const SCAN_POINTS: usize = 2_048;
 /// Attempts of a scan that entries move under.
 const SCAN_ATTEMPTS: usize = 8;
 
-/// Exact distances are computed for half as many of the graph's points more than are asked for, and so
-/// many: ranks are off by less than the distances between so many.
-const MARGIN: usize = 32;
-
 /// A query on its way.
-struct Question<'a> {
-    query: &'a [f32],
-    k: usize,
-    cancelled: &'a (dyn Fn() -> bool + Sync),
+pub(super) struct Question<'a> {
+    pub query: &'a [f32],
+    pub k: usize,
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Whether so many candidates are worth ranking all points.
+pub(super) fn is_much(ef: usize, live: usize) -> bool {
+    ef > live / EXACT_SHARE
 }
 
 impl Generation {
-    /// The nearest `k` entries by distance, then heap tuple.
-    pub fn search(
+    /// Whether it can be searched, and for this.
+    pub(super) fn check_searchable(&self, query: &[f32]) -> Result<(), WireError> {
+        self.unusable().map_or(Ok(()), Err)?;
+        self.check_vector(query)
+    }
+
+    /// The nearest `k` entries by distance, then heap tuple, and in `ranking` what else was proposed.
+    pub(super) fn ask(
         &self,
         shared: &Shared,
         query: &[f32],
-        k: usize,
-        ef: usize,
+        (k, ef): (usize, usize),
+        ranking: &mut Option<Ranking>,
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Vec<Hit>, WireError> {
-        if let Some(error) = self.unusable() {
-            return Err(error);
-        }
-        self.check_vector(query)?;
+    ) -> Result<Found, WireError> {
+        let question = Question { query, k, cancelled };
         if k == 0 {
-            return Ok(Vec::new());
+            return Ok(Found { hits: Vec::new(), complete: false });
         }
+        if let Some(mut proposed) = self.ask_graph(&question, ef.max(k))?
+            && let Some(found) = proposed.next(self, shared, k, cancelled)?
+        {
+            *ranking = Some(proposed);
+            return Ok(found);
+        }
+        let hits = self.scan(shared, &question)?;
+        Ok(Found { complete: hits.len() < k, hits })
+    }
+
+    /// What the graph proposes, where it pays.
+    fn ask_graph(
+        &self,
+        question: &Question<'_>,
+        wanted: usize,
+    ) -> Result<Option<Ranking>, WireError> {
         let table = read(&self.table);
         let (live, dead) = (table.points.live(), table.points.tombstones());
         let (graph, linker) = (Arc::clone(&table.graph), Arc::clone(&table.linker));
         drop(table);
-        let question = Question { query, k, cancelled };
-        let wanted = ef.max(k);
-        if live <= SMALL_POINTS
-            || wanted > live / EXACT_SHARE
-            || linker.count() > live / UNLINKED_SHARE
-        {
-            return self.scan(shared, &question);
+        if live <= SMALL_POINTS || is_much(wanted, live) || linker.count() > live / UNLINKED_SHARE {
+            return Ok(None);
         }
         // Dead points take places among the candidates: ask for so many more.
         let ef = wanted.saturating_mul(live + dead).div_ceil(live);
-        let hits = self.ask_graph(shared, &graph, &linker, &question, ef)?;
-        let hits_there_are = read(&self.table).points.searchable_entries();
-        if hits.len() < k.min(hits_there_are) {
-            return self.scan(shared, &question);
-        }
-        Ok(hits)
-    }
-
-    fn ask_graph(
-        &self,
-        shared: &Shared,
-        graph: &Graph,
-        linker: &Linker,
-        question: &Question<'_>,
-        ef: usize,
-    ) -> Result<Vec<Hit>, WireError> {
         let walk = graph.walk();
         let probe = graph.rows.probe(question.query);
         // First these: one that is linked meanwhile is in the graph.
@@ -111,18 +110,15 @@ impl Generation {
         if (question.cancelled)() {
             return Err(canceled());
         }
-        let mut candidates: Vec<PointId> = proposed.into_iter().map(|(_, id)| id).collect();
         let table = read(&self.table);
-        candidates.retain(|id| table.points.is_live(*id));
+        proposed.retain(|(_, id)| table.points.is_live(*id));
         drop(table);
-        candidates.truncate(question.k.saturating_add(question.k / 2).saturating_add(MARGIN));
-        let nearest = self.measure(shared, graph, &walk, question, &candidates)?;
-        Ok(nearest.into_hits())
+        Ok(Some(Ranking::proposed(self, &graph, question.query, proposed, wanted)))
     }
 
     /// Exact distances of the entries of points. Vectors that are in the store are read from there, at
     /// once.
-    fn measure(
+    pub(super) fn measure(
         &self,
         shared: &Shared,
         graph: &Graph,
@@ -187,6 +183,34 @@ impl Generation {
         Ok(shared.store.item_vectors(self.id(), &tids)?)
     }
 
+    /// The points that rank first of all that are live; all of them while the graph is the present one.
+    pub(super) fn rank_all(
+        &self,
+        graph: &Arc<Graph>,
+        question: &Question<'_>,
+        count: usize,
+    ) -> Result<First, WireError> {
+        let _walk = graph.walk();
+        let probe = graph.rows.probe(question.query);
+        let mut first = First::new(count);
+        let mut ranks = Vec::new();
+        for from in (0..).step_by(SCAN_POINTS) {
+            if (question.cancelled)() {
+                return Err(canceled());
+            }
+            let table = read(&self.table);
+            if !Arc::ptr_eq(&table.graph, graph) || from >= table.points.end() {
+                break;
+            }
+            let ids: Vec<PointId> = table.points.live_ids(from..from + SCAN_POINTS).collect();
+            drop(table);
+            // SAFETY: within a walk, and live points have been put.
+            unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
+            ranks.iter().zip(ids).for_each(|(rank, id)| first.push(*rank, id));
+        }
+        Ok(first)
+    }
+
     /// Looks at every live point: at the exact distance of each when they are few, else of those that
     /// rank first.
     fn scan(&self, shared: &Shared, question: &Question<'_>) -> Result<Vec<Hit>, WireError> {
@@ -194,25 +218,8 @@ impl Generation {
             let (graph, _) = self.graph();
             let is_current = |table: &Table| Arc::ptr_eq(&table.graph, &graph);
             let walk = graph.walk();
-            let probe = graph.rows.probe(question.query);
             let all = question.k.saturating_mul(2).saturating_add(EXACT_POINTS);
-            let mut first = First::new(all);
-            let (mut from, mut ranks) = (0, Vec::new());
-            loop {
-                if (question.cancelled)() {
-                    return Err(canceled());
-                }
-                let table = read(&self.table);
-                if !is_current(&table) || from >= table.points.end() {
-                    break;
-                }
-                let ids: Vec<PointId> = table.points.live_ids(from..from + SCAN_POINTS).collect();
-                drop(table);
-                // SAFETY: within a walk, and live points have been put.
-                unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
-                ranks.iter().zip(ids).for_each(|(rank, id)| first.push(*rank, id));
-                from += SCAN_POINTS;
-            }
+            let first = self.rank_all(&graph, question, all)?;
             let mut nearest = self.measure(shared, &graph, &walk, question, &first.into_ids())?;
             // Between two locks an entry may have gone, or moved to another point.
             let table = read(&self.table);
@@ -234,17 +241,23 @@ fn canceled() -> WireError {
 }
 
 /// Keeps the points that rank first.
-struct First {
+pub(super) struct First {
     count: usize,
     points: Vec<(f32, PointId)>,
+    /// Whoever ranks behind this is not among them.
+    most: f32,
+    whole: bool,
 }
 
 impl First {
     fn new(count: usize) -> Self {
-        Self { count, points: Vec::new() }
+        Self { count, points: Vec::new(), most: f32::INFINITY, whole: true }
     }
 
     fn push(&mut self, rank: f32, id: PointId) {
+        if rank > self.most {
+            return;
+        }
         self.points.push((rank, id));
         if self.points.len() >= self.count.saturating_mul(2) {
             self.cut();
@@ -255,27 +268,41 @@ impl First {
         if self.points.len() > self.count {
             let order = |a: &(f32, PointId), b: &(f32, PointId)| a.0.total_cmp(&b.0);
             self.points.select_nth_unstable_by(self.count, order);
+            self.most = self.points[self.count].0;
             self.points.truncate(self.count);
+            self.whole = false;
         }
     }
 
-    fn into_ids(mut self) -> Vec<PointId> {
+    /// Whether these are all there were.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole && self.points.len() <= self.count
+    }
+
+    /// The points with their ranks, in no order.
+    pub(super) fn into_points(mut self) -> Vec<(f32, PointId)> {
         self.cut();
-        self.points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        self.points.into_iter().map(|(_, id)| id).collect()
+        self.points
+    }
+
+    fn into_ids(self) -> Vec<PointId> {
+        let mut points = self.into_points();
+        points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        points.into_iter().map(|(_, id)| id).collect()
     }
 }
 
-struct Candidate {
-    distance: f64,
-    tid: HeapTid,
+/// An entry at its exact distance.
+pub(super) struct Candidate {
+    pub distance: f64,
+    pub tid: HeapTid,
     id: PointId,
 }
 
 /// Keeps the nearest `k` of any number of candidates.
-struct Nearest {
+pub(super) struct Nearest {
     k: usize,
-    candidates: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
 }
 
 impl Nearest {
@@ -292,20 +319,20 @@ impl Nearest {
 
     fn shrink(&mut self) {
         if self.candidates.len() > self.k {
-            self.candidates.select_nth_unstable_by(self.k, order);
+            self.candidates.select_nth_unstable_by(self.k, by_distance);
             self.candidates.truncate(self.k);
         }
     }
 
     fn into_hits(mut self) -> Vec<Hit> {
         self.shrink();
-        self.candidates.sort_unstable_by(order);
+        self.candidates.sort_unstable_by(by_distance);
         self.candidates.iter().map(|c| Hit { tid: c.tid, distance: c.distance }).collect()
     }
 }
 
 /// By distance, NaN last as PostgreSQL sorts it, then by heap tuple.
-fn order(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+pub(super) fn by_distance(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     let nan = a.distance.is_nan().cmp(&b.distance.is_nan());
     let distance = a.distance.partial_cmp(&b.distance).unwrap_or(nan);
     distance.then(a.tid.cmp(&b.tid))

@@ -29,7 +29,7 @@ const REQUESTS_AHEAD: usize = 16;
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Bytes read at once.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 16 << 10;
 
 /// A request as it came.
 struct Received {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use onyx_protocol::facts::Language;
-use onyx_protocol::index::{Content, GenerationHeader, GenerationId, Hit, QueryValue};
+use onyx_protocol::index::{Content, GenerationHeader, GenerationId, HeapTid, QueryValue};
 use onyx_protocol::ingest::{WalkItem, WalkRequest};
-use onyx_protocol::limits::{MAX_EMBED_TEXTS, MAX_FILE_BYTES};
+use onyx_protocol::limits::{MAX_EMBED_TEXTS, MAX_FILE_BYTES, STREAM_BATCH_BYTES};
 use onyx_protocol::message::{Item, RequestBody, Response};
 use onyx_protocol::model::ModelSpec;
 use onyx_protocol::{ErrorKind, WireError};
@@ -17,6 +17,7 @@ use super::resolution::Session;
 use super::{Engine, history, stat};
 use crate::embed::Priority;
 use crate::history::compare;
+use crate::index::{Ranking, Wanted};
 use crate::{parse, walk};
 
 /// A text no cache has: its vector proves that a model runs.
@@ -26,12 +27,18 @@ const PROBE: &str = "onyx probes a model";
 pub struct Sessions {
     resolution: Session,
     history: history::Session,
+    /// Of the search it may go on with.
+    ranking: Option<Ranking>,
 }
 
 impl Sessions {
     /// Of one that ingests nothing yet.
     pub fn new(ingest: Ingest) -> Self {
-        Self { resolution: Session::new(ingest), history: history::Session::default() }
+        Self {
+            resolution: Session::new(ingest),
+            history: history::Session::default(),
+            ranking: None,
+        }
     }
 }
 
@@ -43,7 +50,7 @@ pub fn run(
     call: &Call<'_>,
 ) -> Result<Response, WireError> {
     let indexes = &engine.indexes;
-    let Sessions { resolution: session, history } = sessions;
+    let Sessions { resolution: session, history, ranking } = sessions;
     Ok(match body {
         RequestBody::Stat => Response::Stat(stat::engine(engine)),
         RequestBody::EmbeddingStat => Response::Embedding(stat::embedding(engine)),
@@ -115,8 +122,11 @@ pub fn run(
             Response::Done
         }
         RequestBody::IndexStatus { generations } => Response::Index(indexes.status(&generations)),
-        RequestBody::IndexSearch { generation, query, k, ef } => {
-            Response::Hits(search(engine, generation, query, k, ef, call)?)
+        RequestBody::IndexSearch { generation, query, k, ef, after } => {
+            let query = query_vector(engine, generation, query, call)?;
+            let wanted = Wanted { k: k as usize, ef: ef as usize, after: after as usize };
+            let found = indexes.go_on(generation, &query, wanted, ranking, &|| call.cancelled())?;
+            Response::Hits { hits: found.hits, complete: found.complete }
         }
         RequestBody::IndexPrewarm { generation } => {
             let bytes = indexes.prewarm(generation, &|| call.cancelled())?;
@@ -124,6 +134,12 @@ pub fn run(
         }
         RequestBody::IndexTids { generation } => {
             indexes.tids(generation, &mut |tids| call.send(&Item::Tids(tids)))?;
+            Response::Done
+        }
+        RequestBody::IndexOutOfReach { generation } => {
+            let tids = indexes.out_of_reach(generation, &|| call.cancelled())?;
+            tids.chunks(STREAM_BATCH_BYTES / size_of::<HeapTid>())
+                .try_for_each(|part| call.send(&Item::Tids(part.to_vec())))?;
             Response::Done
         }
         RequestBody::IndexDelete { generation, vacuum_lsn, tids } => {
@@ -244,15 +260,13 @@ fn create(engine: &Engine, header: GenerationHeader) -> Result<Response, WireErr
     Ok(Response::Done)
 }
 
-fn search(
+fn query_vector(
     engine: &Engine,
     generation: GenerationId,
     query: QueryValue,
-    k: u32,
-    ef: u32,
     call: &Call<'_>,
-) -> Result<Vec<Hit>, WireError> {
-    let vector = match query {
+) -> Result<Vec<f32>, WireError> {
+    Ok(match query {
         QueryValue::Vector(vector) => vector,
         QueryValue::Text(text) => {
             let header = engine.indexes.header(generation).ok_or_else(|| {
@@ -276,6 +290,5 @@ fn search(
             }
             embedded.values
         }
-    };
-    engine.indexes.search(generation, &vector, k as usize, ef as usize, &|| call.cancelled())
+    })
 }

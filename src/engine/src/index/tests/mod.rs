@@ -1,6 +1,7 @@
 //! Tests of whole generations, over a real store.
 
 mod contract;
+mod density;
 mod graph;
 mod memory;
 mod recall;

@@ -1,5 +1,6 @@
 //! Searches against the exact answer.
 
+use super::super::Wanted;
 use super::super::testing::Random;
 use super::*;
 
@@ -158,4 +159,85 @@ fn distances_are_exact_and_ordered_for_every_metric() {
         }
         assert!(metric != Metric::InnerProduct || hits[0].distance < 0.0, "a negative distance");
     }
+}
+
+/// What a strict scan returns: entries that come too late for their place left out.
+fn strict_scan(
+    world: &World,
+    n: u8,
+    query: &[f32],
+    enough: impl Fn(&[HeapTid]) -> bool,
+) -> Vec<HeapTid> {
+    let (mut seen, mut last, mut ranking) = (Vec::new(), f64::NEG_INFINITY, None);
+    let (mut k, mut after) = (40, 0);
+    loop {
+        let wanted = Wanted { k, ef: if after == 0 { 40 } else { 4 * k }, after };
+        let found = world.go_on(id(n), query, wanted, &mut ranking, &|| false).unwrap();
+        assert!(found.hits.windows(2).all(|w| w[0].distance <= w[1].distance));
+        let first = found.hits.into_iter().filter(|hit| hit.distance >= last).collect::<Vec<_>>();
+        for hit in first {
+            if !seen.contains(&hit.tid) {
+                seen.push(hit.tid);
+                last = hit.distance;
+            }
+        }
+        if found.complete || enough(&seen) {
+            return seen;
+        }
+        (after, k) = (k, if k < 640 { k * 4 } else { k * 2 });
+    }
+}
+
+#[test]
+fn scans_that_go_on_find_what_a_filter_leaves() {
+    let mut vectors = Random::new(18).clusters(20_020, 64, 0.6);
+    let queries = vectors.split_off(20_000);
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &vectors);
+    for share in [50, 500, 5_000] {
+        let passes = |tid: &HeapTid| tid % share == 7;
+        let wanted = 10.min(20_000 / share as usize);
+        let live: Vec<_> = pairs(&vectors).into_iter().filter(|(tid, _)| passes(tid)).collect();
+        let truths: Vec<_> = queries.iter().map(|q| truth(Metric::L2, &live, q, wanted)).collect();
+        let found: Vec<Vec<HeapTid>> = queries
+            .iter()
+            .map(|query| {
+                let passing = |seen: &[HeapTid]| seen.iter().filter(|tid| passes(tid)).count();
+                let seen = strict_scan(&world, 1, query, |seen| passing(seen) >= wanted);
+                seen.into_iter().filter(passes).take(wanted).collect()
+            })
+            .collect();
+        let found = recall(&found, &truths);
+        assert!(found >= 0.99, "1/{share}: {found}");
+    }
+}
+
+#[test]
+fn a_ranking_gives_every_entry_once_while_others_come_and_go() {
+    let vectors = Random::new(19).clusters(12_000, 40, 0.6);
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &vectors[..11_000]);
+    let (mut ranking, mut seen) = (None, Vec::new());
+    let (mut k, mut after) = (10, 0);
+    loop {
+        let wanted = Wanted { k, ef: 4 * k, after };
+        let found = world.go_on(id(1), &vectors[0], wanted, &mut ranking, &|| false).unwrap();
+        seen.extend(found.hits.iter().map(|hit| hit.tid));
+        let new = 11_000 + after.min(999);
+        world.insert(id(1), 2, false, vec![vector(new as HeapTid, &vectors[new])]).unwrap();
+        world.delete(id(1), 2, &[10_999 - after.min(100) as HeapTid]).unwrap();
+        if found.complete {
+            break;
+        }
+        (after, k) = (k, k * 4);
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    let stayed = (0..10_899).filter(|tid| seen.binary_search(tid).is_err()).count();
+    assert_eq!(stayed, 0);
+    // Another query does not go on with it.
+    let other = world
+        .go_on(id(1), &vectors[5], Wanted { k: 20, ef: 40, after: 10 }, &mut ranking, &|| false)
+        .unwrap();
+    assert_eq!(other.hits[0].tid, 5);
 }
