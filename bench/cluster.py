@@ -27,10 +27,9 @@ def as_server(command, **options):
 
 class Cluster:
     """A server in $ONYX_HOME/bench/NAME. Unless it is to be kept, it begins empty and is removed.
-    Settings are of the server, by their names."""
+    `settings` are the server's, read at each start."""
 
     def __init__(self, name, settings=None, keep=False, fresh=False):
-        self.settings = settings or {}
         self.directory = os.path.join(CLUSTERS, name)
         self.data = os.path.join(self.directory, "data")
         self.keep = keep
@@ -38,6 +37,9 @@ class Cluster:
         self.stop()
         if fresh or not keep or not os.path.exists(os.path.join(self.data, "PG_VERSION")):
             self.create()
+        with open(os.path.join(self.data, "bench.conf"), "w", encoding="utf-8") as file:
+            for key, value in (settings or {}).items():
+                file.write(f"{key} = '{value}'\n")
         self.start()
         atexit.register(self.remove)
 
@@ -54,8 +56,7 @@ class Cluster:
             die(f"initdb failed, repair what it says and run this again: {done.stderr.strip()}")
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as file:
             file.write("shared_preload_libraries = 'onyx'\nlisten_addresses = ''\n"
-                       f"unix_socket_directories = '{self.directory}'\n")
-            file.writelines(f"{name} = '{value}'\n" for name, value in self.settings.items())
+                       f"unix_socket_directories = '{self.directory}'\ninclude_if_exists = 'bench.conf'\n")
 
     def start(self):
         log = os.path.join(self.directory, "server.log")
