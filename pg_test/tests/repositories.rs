@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use onyx_pg_test::{Cluster, Sql, eventually};
+use onyx_pg_test::{Cluster, Config, Sql, eventually};
 use postgres::Client;
 
 const APP: &str = "from parcel.box import Box\n\n\ndef main():\n    Box().open()\n";
@@ -337,4 +337,26 @@ fn sessions_that_lose_the_engine_now_and_then_leave_exact_edges() {
     cluster.wait_for_engine();
     assert_verified(&mut client, "after the losses");
     println!("{} changes failed and were tried again", failures.into_inner());
+}
+
+#[test]
+fn a_prepared_change_keeps_its_locks_through_a_crash() {
+    let cluster = Cluster::start(Config::new().durable());
+    let mut client = cluster.database("prepared");
+    client.run(&ingest("app", "main.py", APP));
+    client.run("BEGIN");
+    client.run(&library(BOX));
+    client.run("PREPARE TRANSACTION 'library'");
+    cluster.stop_immediately();
+    cluster.start_again();
+    let mut client = cluster.connect_to("prepared");
+    onyx_pg_test::cluster::wait_for_engine(&mut client);
+    client.run("SET lock_timeout = '500ms'");
+    let error = client.error(&ingest("app", "main.py", &format!("\n{APP}")));
+    assert_eq!(error.code().code(), "55P03", "{error:?}");
+    client.run("COMMIT PREPARED 'library'");
+    assert_eq!(client.one::<i64>(CALLS), 1);
+    client.run(&ingest("app", "main.py", &format!("\n{APP}")));
+    assert_eq!(client.one::<i64>(CALLS), 1);
+    assert_verified(&mut client, "after a prepared transaction");
 }
