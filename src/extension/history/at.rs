@@ -15,7 +15,8 @@ pub fn repo(name: &str) -> Result<i64, Error> {
     })
 }
 
-/// The one value of the one row, if there is one.
+/// The one value of the one row, if there is one. Unlike `Spi::get_one`, it takes no transaction id, which a
+/// standby has none of.
 pub fn one<T: pgrx::FromDatum + pgrx::IntoDatum>(
     query: &str,
     arguments: &[pgrx::datum::DatumWithOid<'_>],
@@ -92,7 +93,7 @@ fn hashed(repo: i64, digits: &str) -> Result<Option<i32>, Error> {
     let high = format!("{digits:f<64}");
     let even = digits.len() / 2 * 2;
     // The index is on bytes: a range of them, then the odd digit.
-    let found = Spi::get_one_with_args::<Vec<i32>>(
+    let found = one::<Vec<i32>>(
         "SELECT pg_catalog.array_agg(c.id ORDER BY c.id) FROM (
              SELECT id FROM onyx.commits
              WHERE repo_id = $1 AND git_hash IS NOT NULL
@@ -120,7 +121,7 @@ fn hashed(repo: i64, digits: &str) -> Result<Option<i32>, Error> {
 /// A time, when it reads as one.
 fn timestamp(text: &str) -> Result<Option<pgrx::datum::TimestampWithTimeZone>, Error> {
     // Asked first, so that no error has to be caught.
-    let valid = Spi::get_one_with_args::<bool>(
+    let valid = one::<bool>(
         "SELECT pg_catalog.pg_input_is_valid($1, 'timestamptz')",
         &[text.into()],
     )?;
@@ -172,6 +173,6 @@ fn commit_at_time(name: &str, time: pgrx::datum::TimestampWithTimeZone) -> i32 {
 /// A time in seconds since 1970.
 pub fn seconds(time: pgrx::datum::TimestampWithTimeZone) -> Result<f64, Error> {
     let seconds =
-        Spi::get_one_with_args::<f64>("SELECT pg_catalog.date_part('epoch', $1)", &[time.into()])?;
+        one::<f64>("SELECT pg_catalog.date_part('epoch', $1)", &[time.into()])?;
     Ok(seconds.unwrap_or_default())
 }

@@ -40,7 +40,7 @@ impl Commits {
     pub fn of(repo: i64) -> Result<Rc<Self>, Error> {
         let kept = KEPT.with_borrow(|kept| kept.get(&repo).cloned());
         let last = kept.as_ref().and_then(|commits| commits.ids.last().copied()).unwrap_or(0);
-        let newest = Spi::get_one_with_args::<i32>(
+        let newest = super::at::one::<i32>(
             "SELECT coalesce(pg_catalog.max(id), 0) FROM onyx.commits WHERE repo_id = $1 AND id > $2",
             &[repo.into(), last.into()],
         )?;

@@ -79,7 +79,7 @@ pub fn graph(starts: &[i64], at: &str, filter: Filter) -> Result<Option<Graph>, 
 
 /// The one repository of nodes that are or were.
 fn repo_of(nodes: &[i64]) -> Result<Option<i64>, Error> {
-    let repos = Spi::get_one_with_args::<Vec<i64>>(
+    let repos = at::one::<Vec<i64>>(
         "SELECT pg_catalog.array_agg(DISTINCT r.repo_id) FROM (
              SELECT coalesce(
                  (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = s.id),

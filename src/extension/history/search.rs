@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use pgrx::prelude::*;
 
-use super::nearest::{self, Table};
 use super::at;
+use super::nearest::{self, Table};
 use super::symbols::{Place, Symbols};
 use crate::error::Error;
 use crate::graph::rows::{self, Text};

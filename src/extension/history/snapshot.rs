@@ -134,7 +134,7 @@ impl Snapshot {
     /// Files at a commit by their paths; those that are not there are left out.
     pub fn files(repo: i64, commit: i32, paths: &[&String]) -> Result<Vec<FileAt>, Error> {
         let names: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();
-        let ids = Spi::get_one_with_args::<Vec<i32>>(
+        let ids = super::at::one::<Vec<i32>>(
             "SELECT pg_catalog.array_agg(p.id) FROM onyx.paths p WHERE p.repo_id = $1 AND p.path = ANY ($2)",
             &[repo.into(), names.into()],
         )?;

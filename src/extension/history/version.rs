@@ -49,7 +49,7 @@ pub fn slice(text: &Rc<Vec<u8>>, definition: Option<&Definition>) -> Result<Stri
 
 /// The repository of a node that is or was.
 pub fn repo_of(node: i64) -> Result<i64, Error> {
-    let repo = Spi::get_one_with_args::<i64>(
+    let repo = at::one::<i64>(
         "SELECT coalesce(
              (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = $1),
              (SELECT c.repo_id FROM onyx.symbol_versions v JOIN onyx.commits c ON c.id = v.commit_id
