@@ -167,6 +167,20 @@ fn neighbors_at_a_commit_are_those_of_its_edges() {
         );
         assert_same(&mut client, &walked, &edges, &format!("around {commit}"));
     }
+    // Reading takes no transaction id: a standby and a parallel worker have none.
+    let commit = &commits[3];
+    client.run("BEGIN");
+    for sql in [
+        format!("SELECT count(*) FROM onyx.nodes_as_of('random', '{commit}') n, onyx.neighbors(n.id, at => '{commit}') w"),
+        "SELECT count(*) FROM onyx.neighbors((SELECT id FROM onyx.nodes WHERE name = 'checkout'), at => 'v2')".to_owned(),
+        format!("SELECT count(*) FROM onyx.edges_as_of('random', '{commit}')"),
+        "SELECT count(*) FROM onyx.edges_as_of('random', now())".to_owned(),
+        format!("SELECT count(*) FROM onyx.search('load', repo => 'random', at => '{commit}')"),
+    ] {
+        client.run(&sql);
+        assert_eq!(client.text("SELECT pg_current_xact_id_if_assigned()"), "", "{sql}");
+    }
+    client.run("COMMIT");
     // What may be read is asked each time, whatever the session keeps.
     client.run("CREATE ROLE nobody; SET ROLE nobody");
     for sql in [

@@ -105,8 +105,11 @@ pub struct Symbols {
     newest: i32,
 }
 
+/// What is kept, by epoch and commit; what was asked for last comes last.
+type Kept<K, T> = RefCell<Vec<(K, Rc<T>)>>;
+
 thread_local! {
-    static SYMBOLS: RefCell<Vec<((i64, i32), Rc<Symbols>)>> = const { RefCell::new(Vec::new()) };
+    static SYMBOLS: Kept<(i64, i32), Symbols> = const { RefCell::new(Vec::new()) };
 }
 
 impl Symbols {
