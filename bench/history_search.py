@@ -17,6 +17,7 @@ from cluster import CLUSTERS, Cluster, literal
 from report import Report, die, median, number, say
 from search import wait_for_embeddings
 
+
 def git(directory, *arguments):
     command = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "safe.directory=*",
                "-C", directory, *arguments]
@@ -110,5 +111,6 @@ def main():
         about = f"{len(questions)} questions x {rounds} rounds, interleaved; recall@10 of the semantic half {recalls[name]:.3f}; first in a session {first[name]:.0f} ms"
         ratio = median(times[name]) / base
         report.add(f"search, {name}", "ms (median)", median(times[name]), None if name == "head" else base,
-                   None if name == "head" else ratio, None if name == "head" else 2, about, at_least=False)
+                   None if name == "head" else ratio, None if name == "head" else 2, about,
+                   judged=None if name == "head" else ratio, at_least=False)
     report.finish()
