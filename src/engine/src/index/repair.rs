@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 
+use super::beam::Scratch;
 use super::graph::{Graph, PointId};
 use super::links::layer_of;
 use crate::store::lock;
 
 /// Passes over points nothing leads to; one is nearly always enough.
 const PASSES: usize = 3;
+
+/// A list that loses one neighbour in so many is chosen among what a search finds.
+const LOST_SHARE: usize = 4;
 
 impl Graph {
     /// Takes points out: their neighbours are linked to what lay behind them. Searches and inserts go
@@ -62,33 +66,67 @@ impl Graph {
     fn close_gap(&self, id: PointId, layer: usize) {
         let walk = self.walk();
         let mut scratch = self.scratch();
+        let (mut leave, mut stay) = (0, 0);
+        for near in self.links.neighbours(id, layer) {
+            *(if self.is_leaving(near) { &mut leave } else { &mut stay }) += 1;
+        }
+        // What lies behind a few is all there is to see; of many it is a ragged part.
+        let lost = leave * LOST_SHARE >= leave + stay;
+        let around = if lost { self.look_around(id, layer, &mut scratch) } else { Vec::new() };
         let held = self.links.hold(id);
         let enough = self.options.ef_construction.max(2 * self.links.capacity(layer));
         let mut behind: Vec<PointId> = Vec::new();
         let mut seen = HashSet::from([id]);
         scratch.ids.clear();
-        let mut consider = |ids: &mut Vec<PointId>, behind: &mut Vec<PointId>, from: PointId| {
-            for neighbour in self.links.neighbours(from, layer) {
-                if seen.insert(neighbour) {
-                    let leaves = self.is_leaving(neighbour);
-                    (if leaves { &mut *behind } else { &mut *ids }).push(neighbour);
-                }
+        let mut consider = |near: PointId, ids: &mut Vec<PointId>, behind: &mut Vec<PointId>| {
+            if seen.insert(near) {
+                (if self.is_leaving(near) { behind } else { ids }).push(near);
             }
         };
-        consider(&mut scratch.ids, &mut behind, id);
+        for near in self.links.neighbours(id, layer).chain(around) {
+            consider(near, &mut scratch.ids, &mut behind);
+        }
         let mut at = 0;
         while scratch.ids.len() < enough && at < behind.len() {
             let from = behind[at];
-            consider(&mut scratch.ids, &mut behind, from);
+            for near in self.links.neighbours(from, layer) {
+                consider(near, &mut scratch.ids, &mut behind);
+            }
             at += 1;
         }
         let mut sorted = std::mem::take(&mut scratch.nearest);
         // SAFETY: within a walk.
         unsafe { self.choose_anew(id, layer, &mut sorted, &mut scratch) };
-        scratch.nearest = sorted;
+        let mut chosen: Vec<PointId> = Vec::new();
+        if lost {
+            chosen.extend(self.links.neighbours(id, layer));
+        }
         drop(held);
+        for near in chosen {
+            // SAFETY: within a walk.
+            unsafe { self.connect(near, id, layer, &mut sorted, &mut scratch) };
+        }
+        scratch.nearest = sorted;
         drop(walk);
         self.keep_scratch(scratch);
+    }
+
+    /// Points near one that stay, by a search as of a new one, through those that leave.
+    fn look_around(&self, id: PointId, layer: usize, scratch: &mut Scratch) -> Vec<PointId> {
+        let mut probe = std::mem::take(&mut scratch.probe);
+        // SAFETY: the caller is within a walk, and the point is linked.
+        let began = unsafe {
+            self.rows.probe_row(id as usize, &mut probe);
+            let began = self.descend(&probe, layer, 2 * self.options.ef_construction, scratch);
+            if began {
+                self.spread(&probe, layer, scratch);
+            }
+            began
+        };
+        scratch.probe = probe;
+        let found = scratch.beam.found().map(|(_, near)| near);
+        let found = found.filter(|near| began && *near != id && !self.is_leaving(*near));
+        found.take(self.options.ef_construction).collect()
     }
 
     /// Makes every point reachable on the lowest layer. Returns how many were not.

@@ -152,6 +152,23 @@ fn recall_survives_the_removal_of_three_quarters() {
 }
 
 #[test]
+fn a_repaired_graph_finds_as_much_as_a_new_one() {
+    let mut vectors = Random::new(48).clusters(10_100, 48, 0.9);
+    let queries = vectors.split_off(10_000);
+    let repaired = graph(Metric::L2, Layout::Split, 16, &vectors);
+    let (live, gone): (Vec<PointId>, Vec<PointId>) = (0..10_000).partition(|id| id % 2 == 0);
+    assert!(repaired.unlink(&gone, &|| false));
+    let left: Vec<_> = vectors.iter().step_by(2).cloned().collect();
+    let new = graph(Metric::L2, Layout::Split, 16, &left);
+    let all: Vec<PointId> = (0..5_000).collect();
+    let found = [
+        recall(&live, &vectors, &queries, Metric::L2, |q| nearest(&repaired, &vectors, q, 20)),
+        recall(&all, &left, &queries, Metric::L2, |q| nearest(&new, &left, q, 20)),
+    ];
+    assert!(found[0] >= found[1] - 0.01, "repaired and new: {found:?}");
+}
+
+#[test]
 fn everything_may_be_taken_out() {
     let vectors = Random::new(45).clusters(1_000, 40, 0.5);
     let graph = graph(Metric::Cosine, Layout::Split, 16, &vectors);
