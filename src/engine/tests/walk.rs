@@ -12,7 +12,7 @@ use std::{
 };
 
 use onyx_engine::{
-    parse::{Limits, parse_file},
+    parse::{Limits, parse_to_keep},
     walk::walk,
 };
 use onyx_protocol::{
@@ -38,7 +38,7 @@ fn naive(root: &Path, below: &str, out: &mut Vec<WalkItem>) {
             naive(root, &path, out);
         } else if let Some(language) = Language::from_path(&path) {
             let bytes = fs::read(entry.path()).unwrap();
-            let parsed = parse_file(&path, language, &bytes, &Limits::default(), &|| false);
+            let parsed = parse_to_keep(&path, language, &bytes, &Limits::default(), &|| false);
             out.push(match parsed {
                 Ok(file) => WalkItem::Parsed(Box::new(file)),
                 Err(notice) => WalkItem::Skipped { path, notice },
