@@ -26,7 +26,7 @@ fn stat_engine_shows_a_running_engine() {
             "SELECT state, pid > 1, supervisor_pid > 1, version = extversion,
                     started_at BETWEEN pg_postmaster_start_time() AND now(), restarts,
                     resident_bytes > 50e6, index_bytes >= 0, requests > 0, errors >= 0,
-                    active >= 1, store_bytes > 0, generations = 1, embeddings = 1
+                    active >= 1, store_bytes > 0, generations = 2, embeddings = 1
              FROM onyx.stat_engine, pg_extension WHERE extname = 'onyx'"
         ),
         "running|t|t|t|t|0|t|t|t|t|t|t|t|t"
