@@ -248,7 +248,7 @@ fn differences_are_by_symbol_and_lines_know_their_commits() {
     repo.git(&["checkout", "-q", "main"]);
     repo.tree.write("shop.py", SHOP.replace("def tax(", "def vat("));
     let renamed = repo.commit("renamed");
-    let merged = repo.merge("side");
+    repo.merge("side");
     client.run(&format!("CALL onyx.ingest_git('shop', '{}')", repo.root()));
     assert_eq!(
         client.text(&format!(
@@ -276,7 +276,6 @@ fn differences_are_by_symbol_and_lines_know_their_commits() {
             .one::<Option<i32>>(&format!("SELECT onyx.merge_base('shop', '{renamed}', '{side}')")),
         client.one::<Option<i32>>(&format!("SELECT onyx.commit_at('shop', '{first}')"))
     );
-    _ = merged;
 }
 
 #[test]
@@ -371,6 +370,49 @@ fn branches_merge_by_symbols_and_say_what_conflicts() {
     assert_eq!(client.error("SELECT onyx.branch_delete('shop', 'main')").code().code(), "55006");
     client.run("SELECT onyx.branch_delete('shop', 'third')");
     client.run("SELECT onyx.checkout('shop', 'side')");
+    assert_shown(&mut client, "shop");
+}
+
+#[test]
+fn a_merge_gives_no_node_to_two_definitions() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let moved = "def moved(items):\n    total = 0\n    for item in items:\n        total += item.price * item.count\n    return total\n";
+    let ingest = |client: &mut Client, tree: &Tree, branch: &str| {
+        client.run(&format!(
+            "SELECT onyx.ingest_directory('shop', '{}', branch => '{branch}')",
+            tree.root()
+        ));
+    };
+    let kept = "def kept():\n    return 1\n";
+    let before = format!("{kept}\n\n{moved}");
+    let other = "def other():\n    return 2\n";
+    ingest(&mut client, &Tree::of(&[("a.py", &before), ("b.py", other)]), "main");
+    client.run("SELECT onyx.branch_create('shop', 'side')");
+    // Ours moves a function; theirs changes it where it was, and theirs is taken.
+    let after = format!("{other}\n\n{moved}");
+    let node = node(&mut client, "shop", "a.moved");
+    ingest(&mut client, &Tree::of(&[("a.py", kept), ("b.py", &after)]), "main");
+    assert_eq!(
+        client.text(&format!("SELECT qualified_name FROM onyx.nodes WHERE id = {node}")),
+        "b.moved"
+    );
+    let changed = before.replace("item.count", "item.number");
+    ingest(&mut client, &Tree::of(&[("a.py", &changed), ("b.py", other)]), "side");
+    assert_eq!(
+        client.text("SELECT conflicts FROM onyx.merge('shop', 'side', strategy => 'theirs')"),
+        "0"
+    );
+    assert_eq!(
+        client.text(
+            "SELECT qualified_name FROM onyx.nodes WHERE kind = 'function' ORDER BY qualified_name"
+        ),
+        "a.kept\na.moved\nb.moved\nb.other"
+    );
+    assert_eq!(
+        client.text("SELECT id FROM onyx.nodes_as_of('shop') GROUP BY id HAVING count(*) > 1"),
+        ""
+    );
     assert_shown(&mut client, "shop");
 }
 

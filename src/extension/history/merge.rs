@@ -132,7 +132,6 @@ fn run(
 
 /// A merge being made.
 struct Merging {
-    repo: i64,
     name: String,
     commits: [i32; 3],
     base: Side,
@@ -183,7 +182,6 @@ impl Merging {
         let our_paths = ours.files.iter().enumerate();
         let our_paths = our_paths.map(|(place, file)| (file.path.clone(), place)).collect();
         Ok(Self {
-            repo,
             name: name.to_owned(),
             commits,
             base_files: by_node(&base),
@@ -475,7 +473,6 @@ impl Merging {
                 self.conflict(conflict);
             }
         }
-        _ = self.repo;
         Ok(())
     }
 }

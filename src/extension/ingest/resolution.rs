@@ -11,7 +11,7 @@ use onyx_protocol::facts::Language;
 use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
 
-use super::{borders, with_own_memory};
+use super::{borders, cut, with_own_memory};
 use crate::client;
 use crate::error::Error;
 
@@ -289,24 +289,7 @@ fn batches(files: Vec<ResolveFile>) -> Vec<Vec<ResolveFile>> {
     let size = |file: &ResolveFile| {
         file.path.len() + file.interface.len() + file.dependencies.as_ref().map_or(0, Vec::len)
     };
-    cut(files, size)
-}
-
-fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let mut batches = Vec::new();
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for item in items {
-        bytes += size(&item);
-        batch.push(item);
-        if bytes >= BATCH_BYTES {
-            batches.push(std::mem::take(&mut batch));
-            bytes = 0;
-        }
-    }
-    if !batch.is_empty() {
-        batches.push(batch);
-    }
-    batches
+    cut(files, size, BATCH_BYTES)
 }
 
 /// Files and what resolves their references, as many as fit one request.
@@ -328,5 +311,5 @@ fn read_bodies(files: &[i64]) -> Result<Vec<Bodies>, Error> {
         Ok::<_, Error>(found)
     })?;
     let bodies = files.iter().filter_map(|id| Some((*id, found.remove(id)?)));
-    Ok(cut(bodies.collect(), |(_, body)| body.len()))
+    Ok(cut(bodies.collect(), |(_, body)| body.len(), BATCH_BYTES))
 }
