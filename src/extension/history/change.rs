@@ -309,16 +309,22 @@ impl Change {
     }
 
     /// What came from another parent keeps its nodes: a definition that is new against the branch's head
-    /// but is there in a merged commit at the same path, kind and name is that one.
+    /// but is there in a merged commit at the same path, kind and name is that one, unless the branch's head
+    /// has it elsewhere.
     fn keep_other_parents_nodes(&self, compared: &mut HistoryCommit) -> Result<(), Error> {
         if self.merged.is_empty() {
             return Ok(());
         }
         let paths: Vec<String> = compared.files.iter().map(|file| file.path.clone()).collect();
         let paths: Vec<&String> = paths.iter().collect();
+        let ours = match self.base {
+            Some(base) => Snapshot::at(self.repo, base)?.all()?,
+            None => Vec::new(),
+        };
+        let mut taken: HashSet<i64> = ours.into_iter().flat_map(|file| file.nodes).collect();
         for other in &self.merged {
             let theirs = Snapshot::files(self.repo, *other, &paths)?;
-            super::merged_nodes::adopt(compared, &theirs)?;
+            super::merged_nodes::adopt(compared, &theirs, &mut taken)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Nodes that a merge brings from its other parents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use onyx_protocol::history::HistoryCommit;
 
@@ -9,8 +9,13 @@ use super::snapshot::FileAt;
 use crate::error::Error;
 
 /// Gives definitions that are new in a comparison the nodes they have in another commit's files, where
-/// path, kind and qualified name are the same.
-pub fn adopt(compared: &mut HistoryCommit, theirs: &[FileAt]) -> Result<(), Error> {
+/// path, kind and qualified name are the same. `taken` are nodes that no other definition may get; those
+/// given join them.
+pub fn adopt(
+    compared: &mut HistoryCommit,
+    theirs: &[FileAt],
+    taken: &mut HashSet<i64>,
+) -> Result<(), Error> {
     let ids: Vec<i32> = theirs.iter().map(|file| file.content).collect();
     let facts = contents::facts(&ids)?;
     let mut nodes: HashMap<(&str, &str, String), Vec<i64>> = HashMap::new();
@@ -32,7 +37,9 @@ pub fn adopt(compared: &mut HistoryCommit, theirs: &[FileAt]) -> Result<(), Erro
         for symbol in file.symbols.iter_mut().filter(|symbol| symbol.node < 0) {
             let kind = symbol.symbol.map_or("file", |kind| kind.as_str());
             let key = (file.path.as_str(), kind, symbol.qualified_name.clone());
-            if let Some(id) = nodes.get_mut(&key).and_then(Vec::pop) {
+            if let Some(id) = nodes.get_mut(&key).and_then(Vec::pop)
+                && taken.insert(id)
+            {
                 adopted.insert(symbol.node, id);
                 symbol.node = id;
             }
