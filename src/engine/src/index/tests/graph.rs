@@ -11,7 +11,12 @@ use super::super::testing::Random;
 
 fn graph(metric: Metric, layout: Layout, m: usize, vectors: &[Vec<f32>]) -> Graph {
     let dimensions = vectors[0].len();
-    let graph = Graph::new(GraphOptions { metric, dimensions, m, ef_construction: 64 }, layout);
+    linked(GraphOptions { metric, dimensions, m, ef_construction: 64 }, layout, vectors)
+}
+
+/// A graph of vectors, linked by two threads.
+fn linked(options: GraphOptions, layout: Layout, vectors: &[Vec<f32>]) -> Graph {
+    let graph = Graph::new(options, layout);
     for (id, vector) in vectors.iter().enumerate() {
         assert!(graph.reserve(id as PointId, true));
         // SAFETY: reserved, and not linked yet.
@@ -126,6 +131,19 @@ fn every_point_can_be_reached() {
     }
     assert!(graph.reach_all(&|| false) >= 100);
     assert_eq!(reached(&graph), vectors.len());
+}
+
+/// The smallest lists there are, along a line: most links are the only way to what lies behind them.
+#[test]
+fn full_lists_lose_no_link_that_others_depend_on() {
+    let vectors: Vec<Vec<f32>> = (0..9_500).map(|at| vec![at as f32 / 9_500.0; 8]).collect();
+    let options = GraphOptions { metric: Metric::L2, dimensions: 8, m: 2, ef_construction: 4 };
+    for round in 0..20 {
+        let graph = linked(options, Layout::Whole, &vectors);
+        let before = reached(&graph);
+        graph.reach_all(&|| false);
+        assert_eq!(reached(&graph), vectors.len(), "round {round}, {before} before");
+    }
 }
 
 #[test]
