@@ -133,20 +133,23 @@ fn every_point_can_be_reached() {
     assert_eq!(reached(&graph), vectors.len());
 }
 
-/// The smallest lists there are, along a line: most links are the only way to what lies behind them.
+/// The smallest lists there are, along a line of which each thread makes a part: most links are the only way to
+/// what lies behind them, and the parts are joined by few.
 #[test]
 fn full_lists_lose_no_link_that_others_depend_on() {
-    let vectors: Vec<Vec<f32>> = (0..9_500).map(|at| vec![at as f32 / 9_500.0; 8]).collect();
+    let half = 4_750;
+    let place = |at: usize| if at % 2 == 0 { at / 2 } else { half + at / 2 };
+    let vectors: Vec<Vec<f32>> =
+        (0..2 * half).map(|at| vec![place(at) as f32 / 9_500.0; 8]).collect();
     let options = GraphOptions { metric: Metric::L2, dimensions: 8, m: 2, ef_construction: 4 };
-    for round in 0..60 {
+    let mut cut = 0;
+    for round in 0..30 {
         let graph = linked(options, Layout::Whole, &vectors);
-        // A look in the background, and one of check_index.
-        std::thread::scope(|scope| {
-            scope.spawn(|| graph.reach_all(&|| false));
-            graph.reach_all(&|| false);
-        });
+        cut += usize::from(reached(&graph) < vectors.len());
+        graph.reach_all(&|| false);
         assert_eq!(reached(&graph), vectors.len(), "round {round}");
     }
+    println!("{cut} of 30 graphs were cut");
 }
 
 #[test]
