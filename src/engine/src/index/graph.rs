@@ -501,6 +501,26 @@ impl Graph {
         }
     }
 
+    /// [`Graph::search`] on the lowest layer alone, from the entry on.
+    pub(super) fn search_lowest(
+        &self,
+        _walk: &Walk<'_>,
+        query: &Probe,
+        ef: usize,
+    ) -> Vec<(f32, PointId)> {
+        let mut scratch = self.scratch();
+        // SAFETY: within a walk.
+        let found = unsafe {
+            // No layer lies above that one.
+            if self.descend(query, usize::MAX - 1, ef, &mut scratch) {
+                self.spread(query, 0, &mut scratch);
+            }
+            scratch.beam.found().collect()
+        };
+        self.keep_scratch(scratch);
+        found
+    }
+
     /// At most `ef` points near a query with their ranks, nearest first.
     pub fn search(&self, _walk: &Walk<'_>, query: &Probe, ef: usize) -> Vec<(f32, PointId)> {
         let mut scratch = self.scratch();

@@ -10,6 +10,9 @@ use crate::store::lock;
 /// Passes over points nothing leads to; one is nearly always enough.
 const PASSES: usize = 3;
 
+/// Points looked at for one that can lead to a point out of reach.
+const LEAD_WIDTH: usize = 64;
+
 /// A list that loses one neighbour in so many is chosen among what a search finds.
 const LOST_SHARE: usize = 4;
 
@@ -146,8 +149,8 @@ impl Graph {
     pub fn out_of_reach(&self) -> Vec<PointId> {
         let mut reached = vec![false; self.end()];
         if let Some((entry, _)) = self.entry() {
-            let mut arrows = vec![0; reached.len()];
-            self.flood(entry, &mut reached, &mut arrows);
+            let mut parents = vec![entry; reached.len()];
+            self.flood(entry, &mut reached, &mut parents);
         }
         let ids = (0..).zip(reached);
         ids.filter(|(id, reached)| !reached && self.is_linked(*id) && !self.is_leaving(*id))
@@ -159,8 +162,8 @@ impl Graph {
         let Some((entry, _)) = self.entry() else { return 0 };
         let end = self.end();
         let mut reached = vec![false; end];
-        let mut arrows = vec![0u32; end];
-        self.flood(entry, &mut reached, &mut arrows);
+        let mut parents = vec![entry; end];
+        self.flood(entry, &mut reached, &mut parents);
         let mut lost = 0;
         for id in 0..end as PointId {
             if reached[id as usize] || !self.is_linked(id) || self.is_leaving(id) {
@@ -170,22 +173,22 @@ impl Graph {
                 break;
             }
             lost += 1;
-            self.lead_to(id, &reached, &mut arrows);
-            self.flood(id, &mut reached, &mut arrows);
+            self.lead_to(id, &reached, &mut parents);
+            self.flood(id, &mut reached, &mut parents);
         }
         lost
     }
 
-    /// Marks what can be reached from a point and counts the links that lead to each.
-    fn flood(&self, from: PointId, reached: &mut [bool], arrows: &mut [u32]) {
+    /// Marks what can be reached from a point, and by which link each is for the first time.
+    fn flood(&self, from: PointId, reached: &mut [bool], parents: &mut [PointId]) {
         let mut open = vec![from];
         reached[from as usize] = true;
         while let Some(id) = open.pop() {
             for neighbour in self.links.neighbours(id, 0) {
                 let Some(known) = reached.get_mut(neighbour as usize) else { continue };
-                arrows[neighbour as usize] += 1;
                 if !*known {
                     *known = true;
+                    parents[neighbour as usize] = id;
                     open.push(neighbour);
                 }
             }
@@ -193,32 +196,51 @@ impl Graph {
     }
 
     /// Links a point from near ones that can be reached: one with room, or in place of a neighbour
-    /// that others lead to as well.
-    fn lead_to(&self, id: PointId, reached: &[bool], arrows: &mut [u32]) {
+    /// that is reached by another link.
+    fn lead_to(&self, id: PointId, reached: &[bool], parents: &mut [PointId]) {
         let walk = self.walk();
         let mut probe = super::rows::Probe::default();
         // SAFETY: the point is linked, and a walk is under way.
         unsafe { self.rows.probe_row(id as usize, &mut probe) };
-        let near = self.search(&walk, &probe, self.options.ef_construction);
+        let width = self.options.ef_construction.max(LEAD_WIDTH);
+        let near = self.search(&walk, &probe, width);
+        if !self.lead_from(&near, id, reached, parents) {
+            // Higher layers led to a part that the lowest one does not reach: what is found there is no more
+            // reached than the point. Without them, everything found is.
+            let near = self.search_lowest(&walk, &probe, width);
+            self.lead_from(&near, id, reached, parents);
+        }
+        drop(walk);
+    }
+
+    /// Links a point from one of those found, if one can take it.
+    fn lead_from(
+        &self,
+        near: &[(f32, PointId)],
+        id: PointId,
+        reached: &[bool],
+        parents: &mut [PointId],
+    ) -> bool {
         let near = near.iter().map(|(_, near)| *near).filter(|near| {
             *near != id && reached.get(*near as usize) == Some(&true) && !self.is_leaving(*near)
         });
         for near in near {
             let _held = self.links.hold(near);
-            if self.links.push(near, 0, id) {
-                break;
-            }
-            let mut list: Vec<PointId> = self.links.neighbours(near, 0).collect();
-            let spare = |n: &PointId| arrows.get(*n as usize).is_none_or(|count| *count > 1);
-            if let Some(at) = list.iter().rposition(spare) {
-                if let Some(count) = arrows.get_mut(list[at] as usize) {
-                    *count -= 1;
+            let mut is_led = self.links.push(near, 0, id);
+            if !is_led {
+                let mut list: Vec<PointId> = self.links.neighbours(near, 0).collect();
+                let spare = |n: &PointId| parents.get(*n as usize) != Some(&near);
+                if let Some(at) = list.iter().rposition(spare) {
+                    list[at] = id;
+                    self.links.set(near, 0, &list);
+                    is_led = true;
                 }
-                list[at] = id;
-                self.links.set(near, 0, &list);
-                break;
+            }
+            if is_led {
+                parents[id as usize] = near;
+                return true;
             }
         }
-        drop(walk);
+        false
     }
 }
