@@ -116,17 +116,28 @@ BEGIN
             SELECT onyx.commit_at(r.name, at) FROM onyx.repos r
             WHERE r.id = coalesce(
                 (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = node),
-                (SELECT c.repo_id FROM onyx.symbol_versions v JOIN onyx.commits c ON c.id = v.commit_id
-                 WHERE v.node_id = node LIMIT 1)));
+                (SELECT c.repo_id FROM onyx.node_versions(node) v JOIN onyx.commits c ON c.id = v.commit_id
+                 LIMIT 1)));
     END IF;
     RETURN QUERY
-        SELECT v.commit_id, encode(c.git_hash, 'hex'), v.change, v.kind, v.name, v.qualified_name, v.path, v.lines,
+        SELECT v.commit_id, encode(c.git_hash, 'hex'), v.change, m.kind, m.name, m.qualified_name, p.path, v.lines,
                v.lines_added, v.lines_removed, v.body_changed, v.similarity, c.author_name, c.author_email,
                c.authored_at, c.committed_at, c.message
-        FROM onyx.versions v
+        FROM onyx.node_versions(node) v
+        JOIN onyx.symbol_names m ON m.id = v.name_id
+        JOIN onyx.paths p ON p.id = v.path_id
         JOIN onyx.commits c ON c.id = v.commit_id
-        WHERE v.node_id = node AND (goal IS NULL OR onyx.is_ancestor(v.commit_id, goal))
+        WHERE goal IS NULL OR onyx.is_ancestor(v.commit_id, goal)
         ORDER BY v.commit_id;
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM onyx.node_versions(node)) THEN
+        RETURN QUERY
+            SELECT v.commit_id, encode(c.git_hash, 'hex'), 'created', v.kind, v.name, v.qualified_name, v.path,
+                   v.lines, v.lines, 0, false, NULL::real, c.author_name, c.author_email, c.authored_at,
+                   c.committed_at, c.message
+            FROM onyx.first_versions v
+            JOIN onyx.commits c ON c.id = v.commit_id
+            WHERE v.node_id = node AND (goal IS NULL OR onyx.is_ancestor(v.commit_id, goal));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION onyx.history(bigint, text) IS

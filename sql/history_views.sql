@@ -52,8 +52,11 @@ CREATE VIEW onyx.stat_history AS
         LEFT JOIN onyx.contents o ON o.id = v.content_id
         WHERE c.repo_id = r.id) f
     CROSS JOIN LATERAL (
-        SELECT count(*) AS symbol_versions, coalesce(sum(69 + pg_column_size(v.change)), 0)::bigint AS row_bytes
-        FROM onyx.commits c JOIN onyx.symbol_versions v ON v.commit_id = c.id
+        SELECT coalesce(sum(n.symbols), 0)::bigint AS symbol_versions,
+               coalesce(sum(36 + pg_column_size(v.symbols)), 0)::bigint AS row_bytes
+        FROM onyx.commits c
+        JOIN onyx.symbol_changes v ON v.commit_id = c.id
+        CROSS JOIN LATERAL (SELECT count(*) AS symbols FROM onyx.decode_symbols(v.symbols)) n
         WHERE c.repo_id = r.id) s
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(40 + pg_column_size(n.kind) + pg_column_size(n.name) + pg_column_size(n.qualified_name)), 0)::bigint

@@ -128,10 +128,10 @@ fn what_never_changed_was_created_by_the_first_commit() {
         client.error("SELECT onyx.history(id, 'nowhere') FROM onyx.nodes WHERE name = 'tax'");
     assert_eq!(error.code().code(), "42704");
     // One node's versions are looked up.
-    client.run("SET enable_seqscan = off; SET enable_bitmapscan = off");
-    let plan = client.explain("SELECT * FROM onyx.versions WHERE node_id = 1");
+    client.run("SET enable_seqscan = off");
+    let plan = client.explain("SELECT * FROM onyx.node_versions(1)");
     assert!(!plan.contains("Seq Scan"), "{plan}");
-    assert!(plan.contains("Index Scan using symbol_versions_pkey"), "{plan}");
+    assert!(plan.contains("Bitmap Index Scan on symbol_changes_nodes"), "{plan}");
     // What is measured includes them.
     assert_eq!(
         client.text(

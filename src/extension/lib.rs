@@ -36,6 +36,7 @@ macro_rules! pg_function {
 use pg_function;
 
 mod access_method;
+mod arena;
 mod client;
 mod error;
 mod graph;

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 
 use pgrx::{PgMemoryContexts, prelude::*};
 
+use crate::arena::Arena;
 use crate::error::{Error, OrRaise};
 
 /// Columns a row may have.
@@ -75,6 +76,7 @@ pub struct Row {
     values: [pg_sys::Datum; MAX_COLUMNS],
     nulls: [bool; MAX_COLUMNS],
     ids: IdArray,
+    arena: Arena,
     column: usize,
 }
 
@@ -84,6 +86,7 @@ impl Row {
             values: [pg_sys::Datum::from(0); MAX_COLUMNS],
             nulls: [true; MAX_COLUMNS],
             ids: IdArray::new(),
+            arena: Arena::new(),
             column: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Row {
     /// Begins the row.
     pub fn begin(&mut self) -> &mut Self {
         self.column = 0;
+        self.arena.empty();
         self
     }
 
@@ -105,6 +109,29 @@ impl Row {
     /// The same of a type pgrx knows.
     pub fn value<T: IntoDatum>(&mut self, value: T) -> &mut Self {
         self.datum(value.into_datum())
+    }
+
+    /// A text, without memory of the server's.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    /// A text in three parts, likewise.
+    pub fn joined(&mut self, parts: [&str; 3]) -> &mut Self {
+        let datum = self.arena.varlena(&parts.map(str::as_bytes));
+        self.datum(Some(datum))
+    }
+
+    /// A `bytea`, likewise.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let datum = self.arena.varlena(&[bytes]);
+        self.datum(Some(datum))
+    }
+
+    /// A `text[]`, likewise.
+    pub fn texts(&mut self, texts: &[String]) -> &mut Self {
+        let datum = self.arena.texts(texts);
+        self.datum(Some(datum))
     }
 
     /// The one `bigint[]` column.

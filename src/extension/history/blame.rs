@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use onyx_protocol::history::SymbolChangeKind;
 use pgrx::prelude::*;
 
 use super::at;
 use super::commits::Commits;
+use super::symbol_changes;
 use super::version::{self, NodeAt};
 use crate::error::Error;
 use crate::graph::rows::{Nothing, Row, Source};
 use crate::graph::{Answer, Arguments, row_function};
-use crate::query;
 
 row_function!(
     /// `onyx.blame(node, at)`.
@@ -100,12 +101,15 @@ struct Versions(Vec<i32>);
 
 impl Versions {
     fn of(node: i64) -> Result<Self, Error> {
-        let versions: Option<Vec<i32>> = query::one(
-            c"SELECT pg_catalog.array_agg(v.commit_id ORDER BY v.commit_id) FROM onyx.symbol_versions v
-             WHERE v.node_id = $1 AND v.change <> 'deleted' AND (v.body_changed OR v.change = 'created')",
-            &[(pg_sys::INT8OID, node.into_datum())],
-        )?;
-        Ok(Self(versions.unwrap_or_default()))
+        use SymbolChangeKind::{Created, Deleted};
+        let versions = symbol_changes::of(&[node])?.into_iter();
+        let with_text = versions.filter(|v| {
+            let change = v.symbol.change;
+            change == Created || change != Deleted && v.symbol.body_changed
+        });
+        let mut commits: Vec<i32> = with_text.map(|version| version.commit).collect();
+        commits.sort_unstable();
+        Ok(Self(commits))
     }
 
     /// The last one on a commit's line of first parents; where there is none, the commit its file came with.

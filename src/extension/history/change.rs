@@ -6,18 +6,23 @@
 use std::collections::{HashMap, HashSet};
 
 use onyx_protocol::facts::Language;
-use onyx_protocol::history::{BaseFile, HistoryCommit, NewContent, Signature, StateFile};
+use onyx_protocol::history::{
+    BaseFile, HistoryCommit, NewContent, Signature, StateFile, SymbolChangeKind,
+};
 use onyx_protocol::ingest::{ContentHash, KeptFile, ParsedFile, SourceFile};
 use onyx_protocol::message::{RequestBody, Response};
+use onyx_protocol::numbers;
+use onyx_protocol::stored_symbols::SymbolVersion;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::commits::Commits;
 use super::intern::{self, Directories, Name, Names, Paths, next_ids, next_small_ids};
 use super::record::Recorder;
-use super::rows::{self, CommitRow, FileRow, SymbolRow};
+use super::rows::{self, CommitRow, FileRow};
 use super::snapshot::{FileAt, Snapshot};
-use super::{branches, contents, numbers, state, version};
+use super::symbol_changes::{self, SymbolRow};
+use super::{branches, contents, state, version};
 use crate::client;
 use crate::error::Error;
 use crate::ingest::rows::Known;
@@ -338,13 +343,11 @@ impl Change {
     ) -> Result<(), Error> {
         let changed = compared.files.iter().flat_map(|file| &file.symbols);
         let changed: HashSet<i64> = changed.map(|s| s.node).filter(|node| *node >= 0).collect();
-        let changed: Vec<i64> = changed.into_iter().collect();
-        let first = Spi::get_one_with_args::<Vec<i64>>(
-            "SELECT pg_catalog.array_agg(w.id) FROM pg_catalog.unnest($1::bigint[]) w (id)
-             WHERE NOT EXISTS (SELECT FROM onyx.symbol_versions v WHERE v.node_id = w.id AND v.commit_id <> $2)",
-            &[changed.into(), commit.into()],
-        )?;
-        let first: HashSet<i64> = first.unwrap_or_default().into_iter().collect();
+        let mut first = changed;
+        let versions = symbol_changes::of(&first.iter().copied().collect::<Vec<_>>())?;
+        for version in versions.iter().filter(|version| version.commit != commit) {
+            first.remove(&version.symbol.node);
+        }
         if first.is_empty() {
             return Ok(());
         }
@@ -400,10 +403,8 @@ impl Change {
         let mut rows = Vec::with_capacity(pending.len());
         for ((node, commit, path, place, lines), name) in pending.into_iter().zip(&names) {
             let text = texts.get(&node).and_then(|text| text_rows.get(text.as_str()).copied());
-            rows.push(SymbolRow {
+            let symbol = SymbolVersion {
                 node,
-                commit,
-                path,
                 name: known.id(name)?,
                 search_text: text,
                 ordinal: place.checked_sub(1).map(|ordinal| ordinal as i32),
@@ -411,10 +412,11 @@ impl Change {
                 changed_lines: (lines, 0),
                 similarity: None,
                 body_changed: false,
-                change: "created",
-            });
+                change: SymbolChangeKind::Created,
+            };
+            rows.push(SymbolRow { commit, path, symbol });
         }
-        rows::insert_symbols(&rows)
+        symbol_changes::insert(&rows)
     }
 
     /// Moves the branch to the commit, if anything changed. Returns the commit.

@@ -5,13 +5,17 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use onyx_protocol::facts::Language;
+use onyx_protocol::history::SymbolChangeKind;
+use onyx_protocol::numbers;
+use onyx_protocol::stored_symbols::SymbolVersion;
 use pgrx::prelude::*;
 
 use super::commits::Commits;
 use super::intern::{self, Name, Names};
-use super::rows::{FileRow, SymbolRow};
+use super::rows::FileRow;
 use super::snapshot::{FileAt, Snapshot};
-use super::{contents, numbers, state};
+use super::symbol_changes::SymbolRow;
+use super::{contents, state};
 use crate::error::Error;
 use crate::search::Lexicon;
 
@@ -100,7 +104,7 @@ struct Sum {
     all: (u32, u32),
     similarity: Option<f32>,
     body_changed: bool,
-    change: &'static str,
+    change: SymbolChangeKind,
 }
 
 /// Makes the rows of folds.
@@ -184,8 +188,8 @@ impl<'a> Folder<'a> {
         let is_old = |path: &i32| new.contains_key(path) || !after.contains_key(path);
         let old: Files =
             before.iter().filter(|(path, _)| is_old(path)).map(|(p, c)| (*p, *c)).collect();
-        let new = Snapshot { files: new }.all()?;
-        let old = Snapshot { files: old }.all()?;
+        let new = Snapshot::new(new).all()?;
+        let old = Snapshot::new(old).all()?;
         let sums = sums(&fold.line)?;
 
         let old_files: HashMap<i64, &FileAt> =
@@ -250,10 +254,8 @@ impl<'a> Folder<'a> {
                     }
                     continue;
                 };
-                rows.symbols.push(SymbolRow {
+                let symbol = SymbolVersion {
                     node: *node,
-                    commit: fold.commit,
-                    path: file.path_id,
                     name: sum.name,
                     search_text: sum.search_text,
                     ordinal: place.checked_sub(1).map(|ordinal| ordinal as i32),
@@ -261,17 +263,16 @@ impl<'a> Folder<'a> {
                     changed_lines: if was_there { sum.all } else { (sum.lines, 0) },
                     similarity: sum.similarity.filter(|_| was_there),
                     body_changed: was_there && sum.body_changed,
-                    change: if was_there { sum.change } else { "created" },
-                });
+                    change: if was_there { sum.change } else { SymbolChangeKind::Created },
+                };
+                rows.symbols.push(SymbolRow { commit: fold.commit, path: file.path_id, symbol });
             }
         }
         // Of what is left, what has a word of its own is gone.
         for node in old {
             let Some(sum) = sums.get(&node) else { continue };
-            rows.symbols.push(SymbolRow {
+            let symbol = SymbolVersion {
                 node,
-                commit: fold.commit,
-                path: sum.path,
                 name: sum.name,
                 search_text: None,
                 ordinal: None,
@@ -279,8 +280,9 @@ impl<'a> Folder<'a> {
                 changed_lines: sum.last,
                 similarity: None,
                 body_changed: false,
-                change: "deleted",
-            });
+                change: SymbolChangeKind::Deleted,
+            };
+            rows.symbols.push(SymbolRow { commit: fold.commit, path: sum.path, symbol });
         }
     }
 
@@ -326,10 +328,8 @@ impl<'a> Folder<'a> {
         names.learn(self.repo, named.iter().map(|(name, ..)| name))?;
         let texts = search_texts(self.repo, named.iter().map(|(_, node, ..)| *node).collect())?;
         for (name, node, place, commit, path, lines) in named {
-            rows.symbols.push(SymbolRow {
+            let symbol = SymbolVersion {
                 node,
-                commit,
-                path,
                 name: names.id(&name)?,
                 search_text: texts.get(&node).copied(),
                 ordinal: place.checked_sub(1).map(|ordinal| ordinal as i32),
@@ -337,8 +337,9 @@ impl<'a> Folder<'a> {
                 changed_lines: (lines, 0),
                 similarity: None,
                 body_changed: false,
-                change: "created",
-            });
+                change: SymbolChangeKind::Created,
+            };
+            rows.symbols.push(SymbolRow { commit, path, symbol });
         }
         Ok(())
     }
@@ -376,9 +377,9 @@ fn sums(commits: &[i32]) -> Result<HashMap<i64, Sum>, Error> {
                 similarity: row.get::<f32>(10)?,
                 body_changed: row.get::<bool>(11)?.unwrap_or_default(),
                 change: match number(12)? {
-                    2 => "renamed",
-                    1 => "moved",
-                    _ => "modified",
+                    2 => SymbolChangeKind::Renamed,
+                    1 => SymbolChangeKind::Moved,
+                    _ => SymbolChangeKind::Modified,
                 },
             };
             sums.insert(node, sum);

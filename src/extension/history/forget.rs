@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 use super::commits::Commits;
 use super::contents::{self, Part};
 use super::fold::{Folder, Plan, Rows};
-use super::rows;
+use super::{rows, symbol_changes};
 use crate::error::{Error, OrRaise};
 use crate::ingest;
 
@@ -105,15 +105,18 @@ fn forget(name: &str, before: pgrx::datum::TimestampWithTimeZone) -> Result<Forg
 
     let mut emptied = forgotten.clone();
     emptied.extend(plan.folds.iter().map(|fold| fold.commit));
-    let delete = "DELETE FROM onyx.symbol_versions WHERE commit_id = ANY ($1)";
-    done.symbol_versions = run(delete, &[emptied.clone().into()])? - made.symbols.len() as i64;
+    let count = "SELECT count(*) FROM onyx.symbol_versions WHERE commit_id = ANY ($1)";
+    let count = Spi::get_one_with_args::<i64>(count, &[emptied.clone().into()])?;
+    done.symbol_versions = count.unwrap_or_default() - made.symbols.len() as i64;
+    let delete = "DELETE FROM onyx.symbol_changes WHERE commit_id = ANY ($1)";
+    run(delete, &[emptied.clone().into()])?;
     let delete = "DELETE FROM onyx.file_versions WHERE commit_id = ANY ($1)";
     done.file_versions = run(delete, &[emptied.into()])? - made.files.len() as i64;
     for batch in made.files.chunks(BATCH_ROWS) {
         ingest::with_own_memory(|| rows::insert_files(batch))?;
     }
     for batch in made.symbols.chunks(BATCH_ROWS) {
-        ingest::with_own_memory(|| rows::insert_symbols(batch))?;
+        ingest::with_own_memory(|| symbol_changes::insert(batch))?;
     }
     drop(made);
     set_parents(&commits, &plan)?;
@@ -280,7 +283,7 @@ fn forget_words(repo: i64) -> Result<(), Error> {
              SELECT v.old_path_id FROM onyx.commits c JOIN onyx.file_versions v ON v.commit_id = c.id
              WHERE c.repo_id = $1 AND v.old_path_id IS NOT NULL
              UNION
-             SELECT v.path_id FROM onyx.commits c JOIN onyx.symbol_versions v ON v.commit_id = c.id
+             SELECT v.path_id FROM onyx.commits c JOIN onyx.symbol_changes v ON v.commit_id = c.id
              WHERE c.repo_id = $1
          ), above (path) AS (
              SELECT pg_catalog.regexp_replace(p.path, '(^|/)[^/]*$', '')

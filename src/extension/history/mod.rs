@@ -9,6 +9,7 @@
 //! | `commits` | who descends from whom |
 //! | `snapshot` | the files of a commit |
 //! | `contents` | texts and definitions out of their chains |
+//! | `symbol_changes` | versions of symbols, packed |
 //! | `git`, `record`, `rows`, `intern` | a git repository's history to rows |
 //! | `branches` | branches and tags |
 //! | `change`, `merged_nodes` | commits that git knows nothing of |
@@ -43,7 +44,6 @@ mod intern;
 mod merge;
 mod merged_nodes;
 mod nearest;
-mod numbers;
 pub mod past;
 mod patch;
 mod record;
@@ -51,6 +51,7 @@ mod rows;
 mod search;
 mod snapshot;
 mod state;
+mod symbol_changes;
 mod symbols;
 mod version;
 mod views;

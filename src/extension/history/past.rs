@@ -86,8 +86,8 @@ fn repo_of(nodes: &[i64]) -> Result<Option<i64>, Error> {
         c"SELECT pg_catalog.array_agg(DISTINCT r.repo_id) FROM (
              SELECT coalesce(
                  (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = s.id),
-                 (SELECT c.repo_id FROM onyx.symbol_versions v JOIN onyx.commits c ON c.id = v.commit_id
-                  WHERE v.node_id = s.id LIMIT 1),
+                 (SELECT c.repo_id FROM onyx.node_versions(s.id) v JOIN onyx.commits c ON c.id = v.commit_id
+                  LIMIT 1),
                  (SELECT p.repo_id FROM onyx.paths p WHERE p.node_id = s.id LIMIT 1)) AS repo_id
              FROM pg_catalog.unnest($1::bigint[]) s (id)) r
          WHERE r.repo_id IS NOT NULL",

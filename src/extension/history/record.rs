@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use onyx_protocol::history::{
     FileChange, HistoryCommit, NewContent, Reference, SymbolChange, made,
 };
+use onyx_protocol::numbers;
+use onyx_protocol::stored_symbols::SymbolVersion;
 
 use super::intern::{self, Directories, Name, Names, Paths, next_ids, next_small_ids};
-use super::numbers;
-use super::rows::{self, FileRow, SymbolRow};
+use super::rows::{self, FileRow};
+use super::symbol_changes::{self, SymbolRow};
 use crate::error::Error;
 use crate::search::Lexicon;
 
@@ -114,7 +116,7 @@ impl Recorder {
             }
         }
         rows::insert_files(&file_rows)?;
-        rows::insert_symbols(&symbol_rows)
+        symbol_changes::insert(&symbol_rows)
     }
 
     /// The nodes of a recorded file: its own, then its definitions'.
@@ -152,10 +154,8 @@ impl Recorder {
         let text = symbol.search_text.and_then(made);
         let text = text
             .map(|number| self.texts.get(number).copied().ok_or_else(|| dangling("search text")));
-        Ok(SymbolRow {
+        let symbol = SymbolVersion {
             node: self.node(symbol.node)?,
-            commit,
-            path: self.paths.id(&file.path)?,
             name: self.names.id(name)?,
             search_text: text.transpose()?,
             ordinal: symbol.ordinal.map(|ordinal| ordinal as i32),
@@ -163,8 +163,9 @@ impl Recorder {
             changed_lines: symbol.changed_lines,
             similarity: symbol.similarity,
             body_changed: symbol.body_changed,
-            change: symbol.kind.as_str(),
-        })
+            change: symbol.kind,
+        };
+        Ok(SymbolRow { commit, path: self.paths.id(&file.path)?, symbol })
     }
 }
 

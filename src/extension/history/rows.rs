@@ -183,46 +183,6 @@ pub fn insert_files(rows: &[FileRow]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A row of `onyx.symbol_versions`.
-pub struct SymbolRow {
-    pub node: i64,
-    pub commit: i32,
-    pub path: i32,
-    pub name: i32,
-    pub search_text: Option<i32>,
-    pub ordinal: Option<i32>,
-    pub lines: u32,
-    pub changed_lines: (u32, u32),
-    pub similarity: Option<f32>,
-    pub body_changed: bool,
-    pub change: &'static str,
-}
-
-/// Writes them.
-pub fn insert_symbols(rows: &[SymbolRow]) -> Result<(), Error> {
-    Spi::run_with_args(
-        "INSERT INTO onyx.symbol_versions (node_id, commit_id, path_id, name_id, search_text_id, ordinal, lines,
-                                           lines_added, lines_removed, similarity, body_changed, change)
-         SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[],
-                              $8::int[], $9::int[], $10::real[], $11::boolean[], $12::text[])",
-        &[
-            column(rows, |r| r.node).into(),
-            column(rows, |r| r.commit).into(),
-            column(rows, |r| r.path).into(),
-            column(rows, |r| r.name).into(),
-            column(rows, |r| r.search_text).into(),
-            column(rows, |r| r.ordinal).into(),
-            column(rows, |r| r.lines as i32).into(),
-            column(rows, |r| r.changed_lines.0 as i32).into(),
-            column(rows, |r| r.changed_lines.1 as i32).into(),
-            column(rows, |r| r.similarity).into(),
-            column(rows, |r| r.body_changed).into(),
-            column(rows, |r| r.change).into(),
-        ],
-    )?;
-    Ok(())
-}
-
 /// Commits that git knows, by hash: the row and its depth.
 pub fn known_commits(repo: i64) -> Result<HashMap<Vec<u8>, (i32, i32)>, Error> {
     Spi::connect(|client| {

@@ -1,15 +1,16 @@
 //! Which files a repository had at a commit.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use onyx_protocol::facts::Language;
+use onyx_protocol::numbers;
 use pgrx::prelude::*;
 
 use super::commits::Commits;
-use super::numbers;
+use super::past;
 use crate::error::Error;
 use crate::query;
 
@@ -17,6 +18,8 @@ use crate::query;
 const MAX_SINGLE: usize = 16;
 /// Snapshots kept in a session.
 const KEPT: usize = 8;
+/// Nodes of a snapshot whose files' particulars are kept with it: at most some tens of megabytes.
+const MAX_KEPT_NODES: usize = 500_000;
 
 /// A commit and its repository's epoch.
 type Key = (i32, i64);
@@ -29,6 +32,8 @@ thread_local! {
 pub struct Snapshot {
     /// By path, then the commit whose row of `file_versions` it is.
     pub files: HashMap<i32, i32>,
+    /// Particulars of all.
+    kept: OnceCell<Rc<Vec<FileAt>>>,
 }
 
 /// A file as it was.
@@ -67,6 +72,11 @@ impl FileAt {
 }
 
 impl Snapshot {
+    /// Of these files.
+    pub fn new(files: HashMap<i32, i32>) -> Self {
+        Self { files, kept: OnceCell::new() }
+    }
+
     /// The files at a commit of a repository.
     pub fn at(repo: i64, commit: i32) -> Result<Rc<Self>, Error> {
         let wanted = (commit, Commits::of(repo)?.epoch());
@@ -153,7 +163,7 @@ impl Snapshot {
             }
         }
         let files = last.into_iter().filter(|(_, (_, _, there))| *there);
-        Ok(Self { files: files.map(|(path, (_, commit, _))| (path, commit)).collect() })
+        Ok(Self::new(files.map(|(path, (_, commit, _))| (path, commit)).collect()))
     }
 
     /// Files at a commit by their paths; those that are not there are left out.
@@ -193,7 +203,7 @@ impl Snapshot {
             },
         )?;
         let Some(at) = last else { return Ok(None) };
-        let snapshot = Self { files: HashMap::from([(path, at)]) };
+        let snapshot = Self::new(HashMap::from([(path, at)]));
         Ok(snapshot.particulars(&[path])?.pop())
     }
 
@@ -248,6 +258,21 @@ impl Snapshot {
                 format!("onyx.file_versions is damaged: nodes of commit {commit}, path {path}"),
             )),
         }
+    }
+
+    /// The same of all, which the session keeps where it may.
+    pub fn kept(&self) -> Result<Rc<Vec<FileAt>>, Error> {
+        let may_keep = past::may_keep(&past::TABLES);
+        if let Some(kept) = self.kept.get().filter(|_| may_keep) {
+            return Ok(kept.clone());
+        }
+        let all = Rc::new(self.all()?);
+        let nodes: usize = all.iter().map(|file| file.nodes.len() + 1).sum();
+        if may_keep && nodes <= MAX_KEPT_NODES {
+            // One that is there already is the same.
+            _ = self.kept.set(all.clone());
+        }
+        Ok(all)
     }
 
     /// The same of all.

@@ -1,6 +1,7 @@
 //! `onyx.nodes_as_of`: the nodes of a commit.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use onyx_protocol::facts::{Definition, FileFacts, Language};
@@ -11,6 +12,7 @@ use super::{at, contents};
 use crate::error::Error;
 use crate::graph::rows::{Row, Source};
 use crate::graph::{Answer, Arguments, row_function};
+use crate::query;
 
 /// Files whose definitions are read at once.
 const BATCH_FILES: usize = 256;
@@ -39,20 +41,18 @@ struct Place {
 
 /// Node ids of a repository's directories, by path; the repository's own at the empty path.
 pub fn places(repo: i64) -> Result<HashMap<String, i64>, Error> {
-    Spi::connect(|client| {
-        let rows = client.select(
-            "SELECT path, node_id FROM onyx.paths WHERE repo_id = $1 AND node_id IS NOT NULL",
-            None,
-            &[repo.into()],
-        )?;
-        let mut found = HashMap::with_capacity(rows.len());
-        for row in rows {
-            if let (Some(path), Some(id)) = (row.get::<String>(1)?, row.get::<i64>(2)?) {
+    let mut found = HashMap::new();
+    query::latest(
+        c"SELECT path, node_id FROM onyx.paths WHERE repo_id = $1 AND node_id IS NOT NULL",
+        &[(pg_sys::INT8OID, repo.into_datum())],
+        &mut |row| {
+            if let (Some(path), Some(id)) = (row.get::<String>(1), row.get::<i64>(2)) {
                 found.insert(path, id);
             }
-        }
-        Ok(found)
-    })
+            ControlFlow::Continue(())
+        },
+    )?;
+    Ok(found)
 }
 
 /// The directory a path is in; none for the repository itself.
@@ -76,7 +76,7 @@ struct Nodes {
     repo: i64,
     places: std::vec::IntoIter<Place>,
     directories: HashMap<String, i64>,
-    files: Vec<FileAt>,
+    files: Rc<Vec<FileAt>>,
     facts: HashMap<i32, Rc<FileFacts>>,
     /// The file being given, and how many of its nodes were.
     file: usize,
@@ -87,10 +87,10 @@ struct Nodes {
 
 impl Nodes {
     fn new(repo: i64, name: &str, commit: i32) -> Result<Self, Error> {
-        let files = Snapshot::at(repo, commit)?.all()?;
+        let files = Snapshot::at(repo, commit)?.kept()?;
         let directories = places(repo)?;
         let mut wanted = std::collections::BTreeSet::new();
-        for file in &files {
+        for file in files.iter() {
             let mut path = directory(&file.path);
             while let Some(at) = path {
                 if !wanted.insert(at) {
@@ -161,17 +161,13 @@ impl Source for Nodes {
             self.given = 0;
         }
     }
-
-    fn allocates(&self) -> bool {
-        true
-    }
 }
 
 impl Place {
     fn fill(&self, repo: i64, row: &mut Row) {
-        row.begin().value(self.id).value(repo).datum(None).value(self.parent).value(self.kind);
-        row.value(self.name.as_str()).value(self.path.as_str()).datum(None).datum(None);
-        row.value("").value("").value(Vec::<&str>::new());
+        row.begin().value(self.id).value(repo).datum(None).value(self.parent).text(self.kind);
+        row.text(&self.name).text(&self.path).datum(None).datum(None);
+        row.text("").text("").texts(&[]);
         for _ in 0..6 {
             row.datum(None);
         }
@@ -186,10 +182,10 @@ fn fill_file(
     row: &mut Row,
 ) {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    row.begin().value(file.nodes.first().copied()).value(repo).value(file.path.as_str());
-    row.value(parent).value("file").value(name).value(file.path.as_str());
-    row.value(file.language.as_str()).datum(None).value("");
-    row.value(facts.map_or("", |facts| facts.doc.as_str())).value(Vec::<&str>::new());
+    row.begin().value(file.nodes.first().copied()).value(repo).text(&file.path);
+    row.value(parent).text("file").text(name).text(&file.path);
+    row.text(&file.language).datum(None).text("");
+    row.text(facts.map_or("", |facts| facts.doc.as_str())).texts(&[]);
     row.datum(None).value(0_i32).value(file.size).value(1_i32).value(file.lines.max(1)).datum(None);
 }
 
@@ -201,15 +197,17 @@ fn fill_definition(
     row: &mut Row,
 ) {
     let parent = definition.parent.map_or(0, |parent| parent as usize + 1);
-    let language = Language::from_name(&file.language);
-    row.begin().value(file.nodes.get(number).copied()).value(repo).value(file.path.as_str());
-    row.value(file.nodes.get(parent).copied()).value(definition.kind.as_str());
-    row.value(definition.name.as_str());
-    row.value(qualified(&file.module, language, &definition.qualified_name));
-    row.value(file.language.as_str()).value(definition.visibility.as_str());
-    row.value(definition.signature.as_str()).value(definition.doc.as_str());
-    row.value(definition.attributes.iter().map(String::as_str).collect::<Vec<_>>());
+    let separator = match Language::from_name(&file.language) {
+        Some(language) if !file.module.is_empty() => language.separator(),
+        _ => "",
+    };
+    let module = if separator.is_empty() { "" } else { file.module.as_str() };
+    row.begin().value(file.nodes.get(number).copied()).value(repo).text(&file.path);
+    row.value(file.nodes.get(parent).copied()).text(definition.kind.as_str());
+    row.text(&definition.name).joined([module, separator, &definition.qualified_name]);
+    row.text(&file.language).text(definition.visibility.as_str());
+    row.text(&definition.signature).text(&definition.doc).texts(&definition.attributes);
     row.value(number as i32 - 1).value(definition.start_byte as i32);
     row.value(definition.end_byte as i32).value(definition.start_line as i32);
-    row.value(definition.end_line as i32).value(definition.hash.as_slice());
+    row.value(definition.end_line as i32).bytes(&definition.hash);
 }

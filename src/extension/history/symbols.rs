@@ -17,7 +17,7 @@ use pgrx::prelude::*;
 use super::commits::Commits;
 use super::snapshot::{FileAt, Snapshot};
 use super::state::{directory, qualified};
-use super::{contents, past};
+use super::{contents, past, symbol_changes};
 use crate::error::Error;
 use crate::graph::ids::IdMap;
 use crate::{guc, query};
@@ -34,7 +34,7 @@ const TABLES: [&CStr; 8] = [
     c"file_versions",
     c"paths",
     c"contents",
-    c"symbol_versions",
+    c"symbol_changes",
     c"symbol_names",
     c"search_texts",
     c"nodes",
@@ -312,27 +312,18 @@ fn last_words(
     let mut words: Vec<Option<(u32, i32, i32)>> = vec![None; nodes.len()];
     // Of the rows of one commit that follow each other the answer is the same.
     let mut asked = (0, None);
-    query::each(
-        c"SELECT v.commit_id, v.node_id, v.search_text_id, v.name_id
-          FROM onyx.commits c JOIN onyx.symbol_versions v ON v.commit_id = c.id
-          WHERE c.repo_id = $1 AND c.id <= $2",
-        &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
-        &mut |row| {
-            let (Some(id), Some(node)) = (row.get::<i32>(1), row.get::<i64>(2)) else {
-                return ControlFlow::Continue(());
-            };
-            let Some(at) = at.get(&node) else { return ControlFlow::Continue(()) };
-            if asked.0 != id {
-                asked = (id, commits.depth(id).filter(|_| commits.is_on_line(id, commit)));
-            }
-            let Some(depth) = asked.1 else { return ControlFlow::Continue(()) };
-            let word = &mut words[*at as usize];
-            if word.is_none_or(|word| depth >= word.0) {
-                let text = row.get::<i32>(3).unwrap_or_default();
-                *word = Some((depth, text, row.get::<i32>(4).unwrap_or_default()));
-            }
-            ControlFlow::Continue(())
-        },
-    )?;
+    symbol_changes::each_until(repo, commit, &mut |version| {
+        let Some(at) = at.get(&version.symbol.node) else { return };
+        if asked.0 != version.commit {
+            let depth = commits.depth(version.commit);
+            asked = (version.commit, depth.filter(|_| commits.is_on_line(version.commit, commit)));
+        }
+        let Some(depth) = asked.1 else { return };
+        let word = &mut words[*at as usize];
+        if word.is_none_or(|word| depth >= word.0) {
+            *word =
+                Some((depth, version.symbol.search_text.unwrap_or_default(), version.symbol.name));
+        }
+    })?;
     Ok(words.into_iter().map(|word| word.map(|(_, text, name)| (text, name))).collect())
 }

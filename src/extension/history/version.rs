@@ -1,14 +1,14 @@
 //! One node at a commit: where it was, what it said.
 
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use onyx_protocol::facts::{Definition, FileFacts, Language};
+use onyx_protocol::history::SymbolChangeKind;
 use pgrx::prelude::*;
 
 use super::commits::Commits;
 use super::snapshot::{FileAt, Snapshot};
-use super::{at, contents, state};
+use super::{at, contents, state, symbol_changes};
 use crate::error::{Error, OrRaise};
 use crate::query;
 
@@ -54,8 +54,7 @@ pub fn repo_of(node: i64) -> Result<i64, Error> {
     let repo = query::one(
         c"SELECT coalesce(
              (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = $1),
-             (SELECT c.repo_id FROM onyx.symbol_versions v JOIN onyx.commits c ON c.id = v.commit_id
-              WHERE v.node_id = $1 LIMIT 1))",
+             (SELECT c.repo_id FROM onyx.node_versions($1) v JOIN onyx.commits c ON c.id = v.commit_id LIMIT 1))",
         &[(pg_sys::INT8OID, node.into_datum())],
     )?;
     repo.ok_or_else(|| {
@@ -78,25 +77,11 @@ pub fn added(commits: &Commits, file: &FileAt, commit: i32) -> Result<i32, Error
 pub fn find(repo: i64, node: i64, commit: i32) -> Result<Option<NodeAt>, Error> {
     let commits = Commits::of(repo)?;
     // Its path then: that of the last word on it. What never changed since its file came has no rows.
-    let mut path = None;
-    query::latest(
-        c"SELECT v.commit_id, v.path_id, v.change = 'deleted' FROM onyx.symbol_versions v
-          WHERE v.node_id = $1 AND v.commit_id <= $2 ORDER BY v.commit_id DESC",
-        &[(pg_sys::INT8OID, node.into_datum()), (pg_sys::INT4OID, commit.into_datum())],
-        &mut |row| {
-            if let (Some(at), Some(found), Some(deleted)) =
-                (row.get::<i32>(1), row.get::<i32>(2), row.get::<bool>(3))
-                && commits.is_on_line(at, commit)
-            {
-                path = Some((!deleted).then_some(found));
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        },
-    )?;
-    let path = match path {
-        Some(None) => return Ok(None),
-        Some(path) => path,
+    let versions = symbol_changes::of(&[node])?;
+    let on_line = versions.into_iter().filter(|version| commits.is_on_line(version.commit, commit));
+    let path = match on_line.max_by_key(|version| version.commit) {
+        Some(version) if version.symbol.change == SymbolChangeKind::Deleted => return Ok(None),
+        Some(version) => Some(version.path),
         None => query::one::<i32>(
             c"SELECT p.id FROM onyx.nodes n JOIN onyx.files f ON f.id = n.file_id
               JOIN onyx.paths p ON p.repo_id = f.repo_id AND p.path = f.path

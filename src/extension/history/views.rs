@@ -1,9 +1,9 @@
 //! What views of history are made of.
 
+use onyx_protocol::numbers;
 use pgrx::prelude::*;
 
 use super::commits::Commits;
-use super::numbers;
 use crate::error::{Error, OrRaise};
 use crate::query;
 

@@ -6,6 +6,8 @@ use std::ffi::CStr;
 
 use pgrx::{PgRelation, pg_sys};
 
+use crate::arena::Arena;
+
 /// Rows written with one WAL record a page, and one look at the indexes' state.
 const ROWS_AT_ONCE: usize = 1_000;
 
@@ -37,43 +39,8 @@ impl Row<'_> {
 
     /// Sets a column of `text`, `bytea` or any other type that is a length and bytes.
     pub fn set_bytes(&mut self, column: usize, value: &[u8]) {
-        let value = self.texts.varlena(value);
+        let value = self.texts.varlena(&[value]);
         self.set(column, value);
-    }
-}
-
-/// Values of rows until they are written. Blocks never move.
-#[derive(Default)]
-struct Arena {
-    blocks: Vec<Vec<u64>>,
-    used: usize,
-}
-
-impl Arena {
-    const BLOCK: usize = 32 << 10;
-
-    /// A copy of bytes with their length before them, as the server has it.
-    fn varlena(&mut self, bytes: &[u8]) -> pg_sys::Datum {
-        let words = (pg_sys::VARHDRSZ + bytes.len()).div_ceil(size_of::<u64>());
-        if self.blocks.last().is_none_or(|block| block.len() - self.used < words) {
-            self.blocks.push(vec![0; words.max(Self::BLOCK)]);
-            self.used = 0;
-        }
-        let block = self.blocks.last_mut().expect("was just made");
-        let place = block[self.used..self.used + words].as_mut_ptr().cast::<u8>();
-        self.used += words;
-        // SAFETY: `words` hold header and bytes, aligned as the server wants.
-        unsafe {
-            pgrx::set_varsize_4b(place.cast(), (pg_sys::VARHDRSZ + bytes.len()) as i32);
-            place.add(pg_sys::VARHDRSZ).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        }
-        pg_sys::Datum::from(place)
-    }
-
-    /// Forgets all values, and keeps one block for the next.
-    fn clear(&mut self) {
-        self.blocks.truncate(1);
-        self.used = 0;
     }
 }
 
@@ -212,7 +179,8 @@ unsafe fn write<T>(
         let count = ROWS_AT_ONCE.min(rows.len());
         let mut slots: Vec<*mut pg_sys::TupleTableSlot> =
             (0..count).map(|_| pg_sys::table_slot_create(relation, std::ptr::null_mut())).collect();
-        let mut texts = Arena::default();
+        // Values until they are written.
+        let mut texts = Arena::new();
         for rows in rows.chunks(ROWS_AT_ONCE) {
             pgrx::check_for_interrupts!();
             for (row, slot) in rows.iter().zip(&slots) {
@@ -230,7 +198,7 @@ unsafe fn write<T>(
                 std::ptr::null_mut(),
             );
             // From here on the slots have tuples of their own.
-            texts.clear();
+            texts.empty();
             if (*result).ri_NumIndices > 0 {
                 for slot in &slots[..rows.len()] {
                     insert_entries(result, *slot, estate);

@@ -15,8 +15,10 @@ pub mod ingest;
 pub mod limits;
 pub mod message;
 pub mod model;
+pub mod numbers;
 pub mod startup;
 pub mod stored_facts;
+pub mod stored_symbols;
 
 pub use error::{ErrorKind, WireError};
 
