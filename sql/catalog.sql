@@ -159,6 +159,7 @@ AS $$
 BEGIN
     -- One at a time: two would both add what neither sees.
     PERFORM pg_advisory_xact_lock('onyx.nodes'::regclass::oid::integer, 'onyx.links'::regclass::oid::integer);
+    PERFORM onyx.require_last_catalog();
     CREATE TEMPORARY TABLE onyx_catalog_objects ON COMMIT DROP AS
         SELECT o.*, NULL::bigint AS id FROM onyx.catalog_objects(schemas) o;
     UPDATE onyx_catalog_objects o SET id = n.id

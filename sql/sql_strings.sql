@@ -55,6 +55,12 @@ END;
 COMMENT ON FUNCTION onyx.sql_links(bigint[]) IS
     'Edges from source code to the catalog''s nodes that follow from onyx.sql_references, of files or of all';
 
+CREATE FUNCTION onyx.require_last_catalog() RETURNS void
+AS 'MODULE_PATHNAME', 'require_last_catalog_wrapper' LANGUAGE c VOLATILE
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.require_last_catalog() IS
+    'Raises serialization_failure in a transaction that keeps its snapshot when source or catalog changed since; ingestion calls it';
+
 CREATE FUNCTION onyx.link_sql(files bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,6 +72,7 @@ BEGIN
         END IF;
         -- Goes with itself and not with onyx.ingest_catalog, which has this lock alone.
         PERFORM pg_advisory_xact_lock_shared('onyx.nodes'::regclass::oid::integer, 'onyx.links'::regclass::oid::integer);
+        PERFORM onyx.require_last_catalog();
     END IF;
     WITH wanted AS MATERIALIZED (
         SELECT w.* FROM onyx.sql_links(files) w

@@ -160,3 +160,34 @@ fn code_and_catalog_ingested_at_once_meet() {
         assert_verified(&mut client, &first);
     }
 }
+
+#[test]
+fn a_transaction_that_sees_an_older_catalog_or_source_makes_no_edges_of_it() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.database("older");
+    let mut one = cluster.connect_to("older");
+    client.run(TABLES);
+    let catalog = "SELECT * FROM onyx.ingest_catalog('{app}')".to_owned();
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for (first, second) in [
+            (catalog.clone(), ingest(CODE)),
+            (ingest(CODE), catalog.clone()),
+            (catalog.clone(), catalog.clone()),
+        ] {
+            client.run("SELECT onyx.forget(name) FROM onyx.repos; DELETE FROM onyx.nodes");
+            one.run(&format!("BEGIN ISOLATION LEVEL {level}; SELECT FROM onyx.repos"));
+            client.run(&first);
+            let error = one.error(&second);
+            assert_eq!(error.code().code(), "40001", "{level}, {first} first: {error:?}");
+            one.run("ROLLBACK");
+            // Tried again it goes, also with both in one transaction.
+            one.run(&format!("BEGIN ISOLATION LEVEL {level}"));
+            for statement in [&second, &catalog, &ingest(CODE), &second] {
+                one.run(statement);
+            }
+            one.run("COMMIT");
+            assert_eq!(edges(&mut client), EXPECTED, "{level}, {first} first");
+            assert_verified(&mut client, level);
+        }
+    }
+}

@@ -16,10 +16,11 @@
 //! of the server's table of locks: who shares one waits more often than needed, which is never wrong.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, OrRaise};
 
 /// Objects of advisory locks that SQL's functions never use: they have 1 and 2 here.
 const FIELD_4: u16 = 0x4f6e;
@@ -159,20 +160,49 @@ pub fn begin() -> Result<(), Error> {
     let mut wanted = Wanted::default();
     wanted.add(Object::Graph, if keeps_its_snapshot { Mode::Both } else { Mode::One });
     wanted.take();
-    if keeps_its_snapshot && states(false)? != states(true)? {
-        return Err(Error::sql(
-            PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
-            "could not serialize access due to a concurrent change of the graph",
-        )
-        .with_hint("Try the transaction again."));
-    }
-    Ok(())
+    if keeps_its_snapshot { sees_the_last(STATES) } else { Ok(()) }
 }
 
-/// The states of all repositories: as the transaction sees them, or as they are now.
-fn states(now: bool) -> Result<Option<String>, Error> {
-    const QUERY: &std::ffi::CStr = c"SELECT pg_catalog.md5(pg_catalog.string_agg(
-        pg_catalog.concat_ws(' ', id, state), ',' ORDER BY id)) FROM onyx.repos";
+/// The states of all repositories.
+const STATES: &CStr = c"SELECT pg_catalog.md5(pg_catalog.string_agg(
+    pg_catalog.concat_ws(' ', id, state), ',' ORDER BY id)) FROM onyx.repos";
+
+/// The same with what else strings of SQL and the catalog's nodes are brought together by. A row that was
+/// written anew has another xmin.
+const STATES_AND_CATALOG: &CStr = c"SELECT pg_catalog.concat_ws(' ',
+    (SELECT pg_catalog.md5(pg_catalog.string_agg(
+         pg_catalog.concat_ws(' ', r.id, r.state), ',' ORDER BY r.id)) FROM onyx.repos r),
+    (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*),
+         pg_catalog.sum(pg_catalog.hashint8extended(n.id, n.xmin::text::bigint)))
+     FROM onyx.nodes n WHERE n.origin OPERATOR(pg_catalog.=) 'catalog'),
+    (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*),
+         pg_catalog.sum(pg_catalog.hashint8extended(s.file_id, s.xmin::text::bigint)))
+     FROM onyx.sql_references s))";
+
+/// Fails when the transaction sees one state of source and catalog from its beginning, and that is not the last
+/// one. Whoever asks has the lock that `onyx.link_sql` and `onyx.ingest_catalog` share.
+#[pg_extern(sql = false)]
+fn require_last_catalog() {
+    // SAFETY: reads this transaction's level.
+    if unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32 {
+        sees_the_last(STATES_AND_CATALOG).or_raise();
+    }
+}
+
+/// Fails when what a query gives to the transaction is not what it gives now.
+fn sees_the_last(query: &CStr) -> Result<(), Error> {
+    if text(query, false)? == text(query, true)? {
+        return Ok(());
+    }
+    Err(Error::sql(
+        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+        "could not serialize access due to a concurrent change of the graph",
+    )
+    .with_hint("Try the transaction again."))
+}
+
+/// What a query of one row and column gives: as the transaction sees it, or as it is now.
+fn text(query: &CStr, now: bool) -> Result<Option<String>, Error> {
     Spi::connect(|_| {
         // SAFETY: SPI is connected. The snapshot is given back here; an error ends it with its
         // transaction. What is read is one row of one column, copied before SPI is left.
@@ -183,7 +213,7 @@ fn states(now: bool) -> Result<Option<String>, Error> {
                 pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
             }
             // Read-only: with the active snapshot.
-            let status = pg_sys::SPI_execute(QUERY.as_ptr(), true, 1);
+            let status = pg_sys::SPI_execute(query.as_ptr(), true, 1);
             pg_sys::PopActiveSnapshot();
             let table = pg_sys::SPI_tuptable;
             if status != pg_sys::SPI_OK_SELECT as i32 || table.is_null() {
@@ -193,8 +223,8 @@ fn states(now: bool) -> Result<Option<String>, Error> {
                 ));
             }
             let value = pg_sys::SPI_getvalue(*(*table).vals, (*table).tupdesc, 1);
-            let text = (!value.is_null())
-                .then(|| std::ffi::CStr::from_ptr(value).to_string_lossy().into_owned());
+            let text =
+                (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned());
             Ok(text)
         }
     })
