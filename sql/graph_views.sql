@@ -1,10 +1,22 @@
 -- What people ask of the graph, made of traversals: who calls what, what breaks, a map, a context,
 -- an export.
 
+CREATE FUNCTION onyx.calls_as_of(
+    start bigint[], direction text, edge_kinds text[], node_kinds text[], min_confidence real, max_depth integer,
+    max_nodes bigint, repo text, at text)
+RETURNS TABLE (
+    node_id bigint, depth integer, predecessor bigint, path bigint[], kind text, qualified_name text,
+    signature text, repo_name text, file_path text, start_line integer, edge_kind text,
+    confidence real, lines integer[], truncated boolean)
+AS 'MODULE_PATHNAME', 'onyx_calls_as_of' LANGUAGE c STABLE PARALLEL SAFE ROWS 50 COST 100000
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION onyx.calls_as_of(bigint[], text, text[], text[], real, integer, bigint, text, text) IS
+    'What onyx.callers and onyx.callees answer with, given at';
+
 CREATE FUNCTION onyx.callers(
     start bigint[], edge_kinds text[] DEFAULT '{calls,instantiates}', node_kinds text[] DEFAULT NULL,
     min_confidence real DEFAULT 0, max_depth integer DEFAULT 1, max_nodes bigint DEFAULT 10000,
-    repo text DEFAULT NULL)
+    repo text DEFAULT NULL, at text DEFAULT NULL)
 RETURNS TABLE (
     node_id bigint, depth integer, predecessor bigint, path bigint[], kind text, qualified_name text,
     signature text, repo_name text, file_path text, start_line integer, edge_kind text,
@@ -21,30 +33,35 @@ BEGIN ATOMIC
         SELECT max(l.confidence) AS confidence, array_agg(DISTINCT l.line ORDER BY l.line) AS lines
         FROM onyx.links l
         WHERE l.source_id = w.node_id AND l.target_id = w.predecessor AND l.kind = w.edge_kind) c
-    ORDER BY w.depth, w.node_id;
+    WHERE at IS NULL
+    UNION ALL
+    SELECT * FROM onyx.calls_as_of(
+        start, 'in', edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo, at)
+    WHERE at IS NOT NULL
+    ORDER BY depth, node_id;
 END;
-COMMENT ON FUNCTION onyx.callers(bigint[], text[], text[], real, integer, bigint, text) IS
-    'Who calls a node, and where: lines are those of the calls, in the caller''s file';
+COMMENT ON FUNCTION onyx.callers(bigint[], text[], text[], real, integer, bigint, text, text) IS
+    'Who calls a node, and where: lines are those of the calls, in the caller''s file; given at, as it was at a commit of their repository (see onyx.commit_at)';
 
 CREATE FUNCTION onyx.callers(
     start bigint, edge_kinds text[] DEFAULT '{calls,instantiates}', node_kinds text[] DEFAULT NULL,
     min_confidence real DEFAULT 0, max_depth integer DEFAULT 1, max_nodes bigint DEFAULT 10000,
-    repo text DEFAULT NULL)
+    repo text DEFAULT NULL, at text DEFAULT NULL)
 RETURNS TABLE (
     node_id bigint, depth integer, predecessor bigint, path bigint[], kind text, qualified_name text,
     signature text, repo_name text, file_path text, start_line integer, edge_kind text,
     confidence real, lines integer[], truncated boolean)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 50 COST 10000
 BEGIN ATOMIC
-    SELECT * FROM onyx.callers(ARRAY[start], edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo);
+    SELECT * FROM onyx.callers(ARRAY[start], edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo, at);
 END;
-COMMENT ON FUNCTION onyx.callers(bigint, text[], text[], real, integer, bigint, text) IS
-    'Who calls a node, and where: lines are those of the calls, in the caller''s file';
+COMMENT ON FUNCTION onyx.callers(bigint, text[], text[], real, integer, bigint, text, text) IS
+    'Who calls a node, and where: lines are those of the calls, in the caller''s file; given at, as it was at a commit of their repository (see onyx.commit_at)';
 
 CREATE FUNCTION onyx.callees(
     start bigint[], edge_kinds text[] DEFAULT '{calls,instantiates}', node_kinds text[] DEFAULT NULL,
     min_confidence real DEFAULT 0, max_depth integer DEFAULT 1, max_nodes bigint DEFAULT 10000,
-    repo text DEFAULT NULL)
+    repo text DEFAULT NULL, at text DEFAULT NULL)
 RETURNS TABLE (
     node_id bigint, depth integer, predecessor bigint, path bigint[], kind text, qualified_name text,
     signature text, repo_name text, file_path text, start_line integer, edge_kind text,
@@ -61,25 +78,30 @@ BEGIN ATOMIC
         SELECT max(l.confidence) AS confidence, array_agg(DISTINCT l.line ORDER BY l.line) AS lines
         FROM onyx.links l
         WHERE l.source_id = w.predecessor AND l.target_id = w.node_id AND l.kind = w.edge_kind) c
-    ORDER BY w.depth, w.node_id;
+    WHERE at IS NULL
+    UNION ALL
+    SELECT * FROM onyx.calls_as_of(
+        start, 'out', edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo, at)
+    WHERE at IS NOT NULL
+    ORDER BY depth, node_id;
 END;
-COMMENT ON FUNCTION onyx.callees(bigint[], text[], text[], real, integer, bigint, text) IS
-    'What a node calls, and where: lines are those of the calls, in the file of predecessor';
+COMMENT ON FUNCTION onyx.callees(bigint[], text[], text[], real, integer, bigint, text, text) IS
+    'What a node calls, and where: lines are those of the calls, in the file of predecessor; given at, as it was at a commit of their repository (see onyx.commit_at)';
 
 CREATE FUNCTION onyx.callees(
     start bigint, edge_kinds text[] DEFAULT '{calls,instantiates}', node_kinds text[] DEFAULT NULL,
     min_confidence real DEFAULT 0, max_depth integer DEFAULT 1, max_nodes bigint DEFAULT 10000,
-    repo text DEFAULT NULL)
+    repo text DEFAULT NULL, at text DEFAULT NULL)
 RETURNS TABLE (
     node_id bigint, depth integer, predecessor bigint, path bigint[], kind text, qualified_name text,
     signature text, repo_name text, file_path text, start_line integer, edge_kind text,
     confidence real, lines integer[], truncated boolean)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 50 COST 10000
 BEGIN ATOMIC
-    SELECT * FROM onyx.callees(ARRAY[start], edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo);
+    SELECT * FROM onyx.callees(ARRAY[start], edge_kinds, node_kinds, min_confidence, max_depth, max_nodes, repo, at);
 END;
-COMMENT ON FUNCTION onyx.callees(bigint, text[], text[], real, integer, bigint, text) IS
-    'What a node calls, and where: lines are those of the calls, in the file of predecessor';
+COMMENT ON FUNCTION onyx.callees(bigint, text[], text[], real, integer, bigint, text, text) IS
+    'What a node calls, and where: lines are those of the calls, in the file of predecessor; given at, as it was at a commit of their repository (see onyx.commit_at)';
 
 CREATE FUNCTION onyx.impact(
     start bigint[],

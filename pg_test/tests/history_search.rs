@@ -139,6 +139,39 @@ fn neighbors_at_a_commit_are_those_of_its_edges() {
     assert_eq!(around("edge_kinds => '{calls}'"), "");
     assert_eq!(around("'in', '{calls}', at => 'v2'"), "");
     assert_eq!(around("node_kinds => '{file}', at => 'v2'"), "1|contains|shop.py");
+    // Callers and callees say what was to be seen then.
+    let mut calls = |function: &str, of: &str, arguments: &str| -> String {
+        client.text(&format!(
+            "SELECT c.depth, c.kind, c.qualified_name, c.signature, c.repo_name, c.file_path, c.start_line, c.edge_kind,
+                    c.lines, cardinality(c.path), c.truncated
+             FROM onyx.{function}((SELECT id FROM onyx.nodes WHERE name = '{of}'), {arguments}) c"
+        ))
+    };
+    let total = SHOP.lines().position(|line| line.starts_with("def total")).map_or(0, |at| at + 1);
+    let call = SHOP.lines().position(|line| line.contains("return total(")).map_or(0, |at| at + 1);
+    assert_eq!(
+        calls("callees", "checkout", "at => 'v1'"),
+        format!("1|function|shop.total|def total(items)|shop|shop.py|{total}|calls|{{{call}}}|2|f")
+    );
+    assert_eq!(calls("callees", "checkout", "at => 'main'"), "");
+    assert_eq!(calls("callees", "checkout", "max_depth => 1"), "");
+    assert_eq!(
+        calls("callees", "checkout", "max_depth => 2, at => 'v2'").lines().count(),
+        3,
+        "total, store, connect"
+    );
+    let callers = calls("callers", "connect", "max_depth => 9, at => 'v2'");
+    let callers: Vec<&str> = callers.lines().map(|l| l.split('|').nth(2).unwrap_or("")).collect();
+    assert_eq!(callers, ["store.store", "shop.checkout"]);
+    assert_eq!(
+        calls("callers", "connect", "max_depth => 9, max_nodes => 1, at => 'v2'"),
+        "1|function|store.store|def store(item)|shop|store.py|5|calls|{6}|2|t"
+    );
+    assert_eq!(
+        calls("callees", "checkout", "'{contains}', at => 'v2'"),
+        "",
+        "a function contains nothing"
+    );
     // What was not there has no neighbours, and needs no node at the head to have had some.
     assert_eq!(
         client.text("SELECT n.id FROM onyx.nodes n, onyx.neighbors(n.id, at => 'v1') WHERE n.name = 'connect'"),
@@ -185,6 +218,8 @@ fn neighbors_at_a_commit_are_those_of_its_edges() {
     client.run("CREATE ROLE nobody; SET ROLE nobody");
     for sql in [
         "SELECT * FROM onyx.neighbors(1, at => 'v2')",
+        "SELECT * FROM onyx.callers(1, at => 'v2')",
+        "SELECT * FROM onyx.callees(1, at => 'v2')",
         "SELECT * FROM onyx.edges_as_of('shop', 'v2')",
         "SELECT * FROM onyx.search('total', repo => 'shop', at => 'v2')",
     ] {

@@ -106,4 +106,5 @@ pub extern "C-unwind" fn _PG_init() {
     supervisor::init();
     xact::init();
     access_method::init();
+    graph::init();
 }

@@ -20,7 +20,7 @@ const NODE_BYTES: f64 = 80.0;
 const WORTH: f64 = 0.5;
 
 /// Names, numbered by their order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Names(Vec<Vec<u8>>);
 
 impl Names {
@@ -96,12 +96,18 @@ impl<T: Copy + Default> Table<T> {
     }
 }
 
+/// The far end of an edge.
+#[derive(Clone, Copy)]
+struct Way {
+    other: i64,
+    confidence: f32,
+    kind: u16,
+}
+
 /// Edges of nodes, one way.
 pub struct Ways {
     places: Table<(u32, u32)>,
-    others: Vec<i64>,
-    kinds: Vec<u16>,
-    confidences: Vec<f32>,
+    all: Vec<Way>,
 }
 
 impl Ways {
@@ -114,22 +120,16 @@ impl Ways {
             places.push((run[0].0, (start, end)));
             start = end;
         }
-        Self {
-            places: Table::of(places.into_iter()),
-            others: edges.iter().map(|e| e.2).collect(),
-            kinds: edges.iter().map(|e| e.1).collect(),
-            confidences: edges.iter().map(|e| e.3).collect(),
-        }
+        let all = edges.iter().map(|e| Way { other: e.2, confidence: e.3, kind: e.1 }).collect();
+        Self { places: Table::of(places.into_iter()), all }
     }
 
     /// Node at the other end, kind and confidence of a node's edges: by kind, then node.
     #[inline]
     pub fn from(&self, node: i64) -> impl Iterator<Item = (i64, u16, f32)> {
         let (start, end) = self.places.get(node);
-        let range = start as usize..end as usize;
-        let others = self.others[range.clone()].iter().copied();
-        let kinds = self.kinds[range.clone()].iter().copied();
-        others.zip(kinds).zip(self.confidences[range].iter().copied()).map(|((o, k), c)| (o, k, c))
+        let all = self.all[start as usize..end as usize].iter();
+        all.map(|way| (way.other, way.kind, way.confidence))
     }
 }
 

@@ -71,24 +71,45 @@ impl Text {
     }
 }
 
-/// One row being made. Values are copied when it is taken.
+/// One row being made. Values are good until the next is.
 pub struct Row {
     values: [pg_sys::Datum; MAX_COLUMNS],
     nulls: [bool; MAX_COLUMNS],
     ids: IdArray,
     arena: Arena,
     column: usize,
+    /// A bit a column: whether anybody asks for it.
+    wanted: u32,
 }
 
 impl Row {
-    fn new() -> Self {
+    /// One of which all columns are wanted.
+    pub fn new() -> Self {
         Self {
             values: [pg_sys::Datum::from(0); MAX_COLUMNS],
             nulls: [true; MAX_COLUMNS],
             ids: IdArray::new(),
             arena: Arena::new(),
             column: 0,
+            wanted: u32::MAX,
         }
+    }
+
+    /// Only these columns, counted from 0, are wanted from now on.
+    pub fn want(&mut self, columns: &[usize]) {
+        self.wanted = columns.iter().fold(0, |bits, column| bits | 1 << column);
+    }
+
+    /// Whether a column, counted from 0, is wanted. One that is not may have any value.
+    #[inline]
+    pub fn wants(&self, column: usize) -> bool {
+        self.wanted >> column & 1 == 1
+    }
+
+    /// The value of a column, and whether it is NULL.
+    #[inline]
+    pub fn get(&self, column: usize) -> (pg_sys::Datum, bool) {
+        (self.values[column], self.nulls[column])
     }
 
     /// Begins the row.
@@ -106,9 +127,10 @@ impl Row {
         self
     }
 
-    /// The same of a type pgrx knows.
+    /// The same of a type pgrx knows; made only when it is wanted.
     pub fn value<T: IntoDatum>(&mut self, value: T) -> &mut Self {
-        self.datum(value.into_datum())
+        let datum = if self.wants(self.column) { value.into_datum() } else { None };
+        self.datum(datum)
     }
 
     /// A text, without memory of the server's.
@@ -136,8 +158,8 @@ impl Row {
 
     /// The one `bigint[]` column.
     pub fn ids(&mut self, ids: &[i64]) -> &mut Self {
-        let datum = self.ids.set(ids);
-        self.datum(Some(datum))
+        let datum = self.wants(self.column).then(|| self.ids.set(ids));
+        self.datum(datum)
     }
 }
 
@@ -151,6 +173,9 @@ pub trait Source {
         false
     }
 }
+
+/// Makes the rows of a call.
+pub type Make = fn(&super::Arguments) -> super::Answer;
 
 /// No rows.
 pub struct Nothing;

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::access::{Direction, Graph};
-use super::ids::{Seen, sorted};
+use super::ids::{Seen, sort_by_id, sorted};
 use super::kinds::KindId;
 use super::limits::Limit;
 use super::rows::{Row, Source};
@@ -25,6 +25,20 @@ struct Visit {
 
 /// The kind of a start, which no edge led to.
 const NO_KIND: KindId = KindId::MAX;
+
+/// A node that was reached, to those who ask.
+pub struct Reached<'a> {
+    pub node: i64,
+    /// Edges from a start.
+    pub depth: i32,
+    pub predecessor: i64,
+    /// Kind of the edge from there.
+    pub kind: &'a str,
+    /// The nodes from a start to it.
+    pub path: &'a [i64],
+    /// Whether the limit cut the answer off behind it.
+    pub truncated: bool,
+}
 
 /// A breadth-first search under way.
 pub struct Search {
@@ -141,11 +155,40 @@ impl Search {
             return Err(error);
         }
         self.cut |= full;
-        self.visits[before..].sort_unstable_by_key(|v| v.node);
+        sort_by_id(&mut self.visits[before..], self.graph.span(), |v| v.node);
         self.level = before;
         self.depth += 1;
         self.ended |= self.cut || self.visits.len() == before;
         Ok(self.visits.len() > before)
+    }
+
+    /// Goes on to the end, and calls `f` with what was reached, the starts left out: node, depth, predecessor,
+    /// kind of the edge, path, whether cut off there.
+    pub fn each(mut self, f: &mut dyn FnMut(&Graph, &Reached<'_>)) -> Result<(), Error> {
+        let mut ends = vec![self.visits.len()];
+        while self.next_level()? {
+            ends.push(self.visits.len());
+        }
+        if self.cut {
+            self.limit.notice();
+        }
+        let mut path = Vec::new();
+        for (level, depth) in ends.windows(2).zip(1..) {
+            for at in level[0]..level[1] {
+                let visit = self.visits[at];
+                self.path(at, &mut path);
+                let reached = Reached {
+                    node: visit.node,
+                    depth,
+                    predecessor: self.visits[visit.from as usize].node,
+                    kind: self.graph.kinds.name(visit.kind),
+                    path: &path,
+                    truncated: self.cut && at + 1 == self.visits.len(),
+                };
+                f(&self.graph, &reached);
+            }
+        }
+        Ok(())
     }
 
     /// The nodes from a start to a visit.
@@ -162,6 +205,9 @@ impl Search {
         path.reverse();
     }
 }
+
+/// The column of paths.
+const PATH: usize = 4;
 
 /// Rows of a search: node, depth, predecessor, kind of the edge, path, whether cut off there.
 pub struct Walk {
@@ -201,7 +247,9 @@ impl Source for Walk {
             self.search.limit.notice();
         }
         let visit = self.search.visits[self.next];
-        self.search.path(self.next, &mut self.path);
+        if row.wants(PATH) {
+            self.search.path(self.next, &mut self.path);
+        }
         self.next += 1;
         let start = visit.kind == NO_KIND;
         row.begin()

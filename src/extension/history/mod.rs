@@ -50,9 +50,9 @@ mod record;
 mod rows;
 mod search;
 mod snapshot;
-mod state;
+pub mod state;
 mod symbol_changes;
-mod symbols;
+pub mod symbols;
 mod version;
 mod views;
 

@@ -1,4 +1,4 @@
-//! The graph of a commit in a session's memory: what `neighbors(..., at => ...)` walks.
+//! The graph of a commit in a session's memory: what `neighbors`, `callers` and `callees` with `at => ...` walk.
 //!
 //! A commit's edges never change, so they are kept as long as there is room. Only who may read the tables
 //! of history whole is answered from what is kept, and nothing is kept that a transaction saw which wrote:
@@ -21,18 +21,71 @@ use crate::{guc, query};
 
 /// Graphs kept.
 const KEPT: usize = 2;
-/// Bytes an edge or a node takes.
+/// Bytes an edge one way or a node takes, and the place of an edge.
 const EDGE_BYTES: usize = 40;
+const SITE_BYTES: usize = size_of::<Site>();
 /// Edges of a graph at most, as of what reads the whole graph.
 const MAX_EDGES: usize = 20_000_000;
 
 /// The tables a commit's state is read from.
 pub const TABLES: [&CStr; 4] = [c"commits", c"file_versions", c"paths", c"contents"];
 
+/// Where a commit's file makes an edge.
+struct Site {
+    source: i64,
+    target: i64,
+    line: i32,
+    confidence: f32,
+    kind: u16,
+}
+
+/// All edges but containment, with their lines.
+pub struct Sites {
+    kinds: Names,
+    /// By source, target and line.
+    all: Vec<Site>,
+}
+
+impl Sites {
+    fn of(kinds: Names, mut all: Vec<Site>) -> Self {
+        all.sort_unstable_by_key(|site| (site.source, site.target, site.line));
+        Self { kinds, all }
+    }
+
+    /// Greatest confidence and lines of the edges of a kind from one node to another; none where there is none.
+    pub fn between(&self, source: i64, target: i64, kind: &str) -> Option<(f32, Vec<i32>)> {
+        let start = self.all.partition_point(|s| (s.source, s.target) < (source, target));
+        let mut found: Option<(f32, Vec<i32>)> = None;
+        for site in &self.all[start..] {
+            if (site.source, site.target) != (source, target) {
+                break;
+            }
+            if self.kinds.all()[site.kind as usize] == kind.as_bytes() {
+                let (confidence, lines) = found.get_or_insert((0.0, Vec::new()));
+                *confidence = confidence.max(site.confidence);
+                if lines.last() != Some(&site.line) {
+                    lines.push(site.line);
+                }
+            }
+        }
+        found
+    }
+}
+
 #[derive(Clone)]
 struct Past {
     links: Rc<Links>,
     nodes: Rc<Nodes>,
+    sites: Rc<Sites>,
+}
+
+/// The graph at a commit, and whose commit that is.
+pub struct PastGraph {
+    pub graph: Graph,
+    pub nodes: Rc<Nodes>,
+    pub sites: Rc<Sites>,
+    pub repo: i64,
+    pub commit: i32,
 }
 
 thread_local! {
@@ -48,7 +101,7 @@ pub fn may_keep(tables: &[&CStr]) -> bool {
 }
 
 /// The graph at a commit of the starts' repository; none when no repository has or had them.
-pub fn graph(starts: &[i64], at: &str, filter: Filter) -> Result<Option<Graph>, Error> {
+pub fn graph(starts: &[i64], at: &str, filter: Filter) -> Result<Option<PastGraph>, Error> {
     let Some(repo) = repo_of(starts)? else { return Ok(None) };
     let commit = at::commit(repo, Some(at))?;
     let keep = may_keep(&TABLES);
@@ -77,7 +130,8 @@ pub fn graph(starts: &[i64], at: &str, filter: Filter) -> Result<Option<Graph>, 
             past
         }
     };
-    Ok(Some(Graph::in_memory(filter, past.links, past.nodes)))
+    let graph = Graph::in_memory(filter, past.links, past.nodes.clone());
+    Ok(Some(PastGraph { graph, nodes: past.nodes, sites: past.sites, repo, commit }))
 }
 
 /// The one repository of nodes that are or were.
@@ -106,7 +160,7 @@ fn repo_of(nodes: &[i64]) -> Result<Option<i64>, Error> {
 
 fn read(repo: i64, commit: i32) -> Result<(Past, usize), Error> {
     let (mut link_kinds, mut node_kinds) = (Names::default(), Names::default());
-    let (mut links, mut nodes) = (Vec::new(), Vec::new());
+    let (mut links, mut nodes, mut sites) = (Vec::new(), Vec::new(), Vec::new());
     let place = |parent, kind| Some(Place { repo: Some(repo), parent, kind });
     if let Some(root) = state::places(repo)?.get("") {
         nodes.push((*root, place(None, node_kinds.id(b"repository"))));
@@ -120,7 +174,10 @@ fn read(repo: i64, commit: i32) -> Result<(Past, usize), Error> {
             }
             None => {
                 let kind = link_kinds.id(edge.kind.as_bytes());
-                links.push((edge.source, kind, edge.target, edge.confidence));
+                let (source, target, confidence) = (edge.source, edge.target, edge.confidence);
+                links.push((source, kind, target, confidence));
+                let line = edge.line.unwrap_or_default();
+                sites.push(Site { source, target, line, confidence, kind });
             }
         }
         if links.len() > MAX_EDGES {
@@ -132,7 +189,8 @@ fn read(repo: i64, commit: i32) -> Result<(Past, usize), Error> {
         }
         Ok(())
     })?;
-    let bytes = (links.len() * 2 + nodes.len()) * EDGE_BYTES;
+    let bytes = (links.len() * 2 + nodes.len()) * EDGE_BYTES + sites.len() * SITE_BYTES;
+    let sites = Rc::new(Sites::of(link_kinds.clone(), sites));
     let (links, nodes) = (Links::of(link_kinds, links), Nodes::of(node_kinds, nodes));
-    Ok((Past { links: Rc::new(links), nodes: Rc::new(nodes) }, bytes))
+    Ok((Past { links: Rc::new(links), nodes: Rc::new(nodes), sites }, bytes))
 }

@@ -23,7 +23,8 @@ row_function!(
     nodes_as_of
 );
 
-fn nodes_as_of(a: &Arguments) -> Answer {
+/// Makes the rows of `onyx.nodes_as_of`.
+pub fn nodes_as_of(a: &Arguments) -> Answer {
     let Some(repo) = a.get::<&str>(0) else { return Ok(Box::new(crate::graph::rows::Nothing)) };
     let id = at::repo(repo)?;
     let commit = at::commit(id, a.get::<&str>(1))?;
