@@ -155,6 +155,12 @@ def peak_bytes(pid):
     return 0
 
 
+def cpu_milliseconds(pid):
+    """The same to the nanosecond, of a process with one thread: exact while it waits."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e6
+
+
 def cpu_seconds(pid):
     """Processor time a process has used."""
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
