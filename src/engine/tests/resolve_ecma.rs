@@ -147,6 +147,63 @@ fn jsx_components() {
 }
 
 #[test]
+fn wrapped_components_are_the_components() {
+    check(&[
+        (
+            "use.tsx",
+            r"import Anonymous from './anonymous';
+import Named from './named';
+import Nested from './nested';
+import Connected from './connected';
+import Plain from './plain';
+import Cast from './cast';
+import { Both, Observed, Linked, Routed } from './constants';
+export const use = () => <div>
+  <Anonymous /> //-> anonymous.tsx:default
+  <Named /> //-> named.tsx:Name
+  <Nested /> //-> nested.tsx:Inner
+  <Connected /> //-> connected.jsx:Panel
+  <Plain /> //-> plain.tsx:Plain
+  <Cast /> //-> cast.tsx:Cast
+  <Both /> //-> constants.tsx:Both
+  <Observed /> //-> constants.tsx:Observed
+  <Linked /> //-> constants.tsx:Linked
+  <Routed /> //-> constants.tsx:Page
+</div>;
+",
+        ),
+        (
+            "anonymous.tsx",
+            "import { memo } from 'react';\nexport default memo(({ a }) => <p>{help(a)}</p>); //-> help\nfunction help(a) {}\n",
+        ),
+        (
+            "named.tsx",
+            "import React from 'react';\nexport default React.memo(function Name({ a }) {\n  return help(a); //-> help\n}, (a, b) => same(a, b)); //-> same\nfunction help(a) {}\nfunction same(a, b) {}\n",
+        ),
+        (
+            "nested.tsx",
+            "import { forwardRef, memo } from 'react';\nexport default memo(forwardRef(function Inner({ a }, ref) {\n  return help(a); //-> help\n}));\nfunction help(a) {}\n",
+        ),
+        (
+            "connected.jsx",
+            "import { connect } from 'react-redux';\nfunction Panel() {}\nconst state = s => pick(s); //-> pick\nfunction pick(s) {}\nexport default connect(state)(Panel);\n",
+        ),
+        (
+            "plain.tsx",
+            "import { memo } from 'react';\nfunction Plain() {}\nexport default memo(Plain);\n",
+        ),
+        (
+            "cast.tsx",
+            "import { forwardRef } from 'react';\nfunction Cast(props: { a: number }, ref: any) {}\nexport default forwardRef(Cast) as <T>(props: T) => JSX.Element;\n",
+        ),
+        (
+            "constants.tsx",
+            "import { memo, forwardRef } from 'react';\nexport const Both = memo(forwardRef((props, ref) => help(props))); //-> help\nexport const Observed = observer(() => help(1)); //-> help\nexport const Linked = connect(s => s)(({ a }) => help(a)); //-> help\nclass Page {}\nexport const Routed = withRouter(Page);\nfunction help(a) {}\n",
+        ),
+    ]);
+}
+
+#[test]
 fn modules_of_both_languages_and_dynamic_imports() {
     check(&[
         (

@@ -336,14 +336,14 @@ fn declarator<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
     }
 }
 
-/// The function or class that a definition's value is, a wrapper's call around it left out.
-fn alias<'t>(b: &mut Builder<'_, 't>, number: u32, value: Node<'t>) {
+/// The function or class that a definition's value is, calls of wrappers around it left out.
+pub(super) fn alias<'t>(b: &mut Builder<'_, 't>, number: u32, value: Node<'t>) {
     let mut value = bare(value);
-    if value.kind() == "call_expression"
+    while value.kind() == "call_expression"
         && let Some(arguments) = value.child_by_field_name("arguments")
         && let Some(first) = arguments.named_child(0)
     {
-        value = first;
+        value = bare(first);
     }
     b.by_node.entry(value.id()).or_insert(number);
 }

@@ -4,7 +4,7 @@ use onyx_protocol::code::{Attribute, Expr, ExprId, Import, ReferenceKind, Within
 use tree_sitter::Node;
 
 use super::builder::ImportText;
-use super::ecma::shared;
+use super::ecma::{alias, shared};
 use super::ecma_shape::{bare, key, required, string};
 use super::{Builder, Step};
 
@@ -228,7 +228,7 @@ pub(super) fn export<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) -> Step {
         let Some(value) = value else { return Step::Skip };
         let shape = match b.definition(node) {
             Some(number) => {
-                b.by_node.entry(bare(value).id()).or_insert(number);
+                alias(b, number, value);
                 b.shared.expr(Expr::Definition(number))
             }
             None => shared(b, value),

@@ -64,6 +64,38 @@ pub(super) fn last(node: Node<'_>) -> Option<Node<'_>> {
     node.child(node.child_count().checked_sub(1)?)
 }
 
+/// What a call wraps: a wrapped component is the component, as the caller sees it. So it is with React's own
+/// wrappers and those of the libraries that connect components with a store or a router.
+pub(super) fn wrapped<'t>(call: Node<'t>, callee: Node<'t>, text: &str) -> Option<Node<'t>> {
+    let named = |node: Node<'_>| text.get(node.byte_range()).unwrap_or_default();
+    let wraps = match callee.kind() {
+        // connect(state, actions)(Component)
+        "call_expression" => {
+            let of = callee.child_by_field_name("function");
+            of.is_some_and(|of| matches!(named(of), "connect" | "inject"))
+        }
+        _ => matches!(
+            named(callee),
+            "memo"
+                | "React.memo"
+                | "forwardRef"
+                | "React.forwardRef"
+                | "observer"
+                | "withRouter"
+                | "Object.freeze"
+        ),
+    };
+    let arguments = call.child_by_field_name("arguments").filter(|_| wraps)?;
+    arguments.named_child(0)
+}
+
+/// Whether an expression is a call that wraps something.
+fn is_wrapper(node: Node<'_>, text: &str) -> bool {
+    let node = bare(node);
+    let callee = node.child_by_field_name("function").map(bare);
+    node.kind() == "call_expression" && callee.is_some_and(|c| wrapped(node, c, text).is_some())
+}
+
 /// The number of arguments of a call.
 pub(super) fn count(call: Node<'_>) -> u8 {
     let arguments = last(call).filter(|n| n.kind() == "arguments");
@@ -137,16 +169,8 @@ fn made_expr<'t>(
                 // A bound function is the function.
                 return of(callee.child(0), pool);
             }
-            let wraps = callee.is_some_and(|n| {
-                matches!(
-                    source.of(n),
-                    "memo" | "React.memo" | "forwardRef" | "React.forwardRef" | "Object.freeze"
-                )
-            });
-            if wraps {
-                // A wrapped component is the component.
-                let first = node.child_by_field_name("arguments").and_then(|n| n.named_child(0));
-                return of(first, pool);
+            if let Some(inner) = callee.and_then(|callee| wrapped(node, callee, source.text)) {
+                return of(Some(inner), pool);
             }
             let callee = of(callee, pool);
             Expr::Call(callee, count(node))
@@ -172,6 +196,10 @@ fn made_expr<'t>(
         }
         "await_expression" => Expr::Await(of(node.named_child(0), pool)),
         "parenthesized_expression" | "non_null_expression" | "satisfies_expression" => {
+            return of(node.named_child(0), pool);
+        }
+        // Which props a wrapped component has, not which component it is.
+        "as_expression" if node.named_child(0).is_some_and(|n| is_wrapper(n, source.text)) => {
             return of(node.named_child(0), pool);
         }
         "as_expression" => {

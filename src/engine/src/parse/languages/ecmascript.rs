@@ -247,11 +247,22 @@ fn parameter_property(site: &Site<'_, '_>) -> Option<Details> {
     Some(details)
 }
 
-/// The name of `export default function name () {}`, or `default`.
+/// The name of `export default function name () {}`, perhaps in wrappers, or `default`.
 fn default_name(site: &Site<'_, '_>) -> String {
-    let value = site.node.child_by_field_name("value");
+    let value = site.node.child_by_field_name("value").map(unwrapped);
     let name = value.and_then(|value| value.child_by_field_name("name"));
     name.map_or("default", |name| site.text(name)).to_owned()
+}
+
+/// The function in `memo(forwardRef(() => ...))`.
+fn unwrapped(mut value: Node<'_>) -> Node<'_> {
+    while value.kind() == "call_expression"
+        && let Some(arguments) = value.child_by_field_name("arguments")
+        && let Some(first) = arguments.named_child(0)
+    {
+        value = first;
+    }
+    value
 }
 
 fn attributes(site: &Site<'_, '_>, details: &Details) -> Vec<String> {
@@ -262,14 +273,7 @@ fn attributes(site: &Site<'_, '_>, details: &Details) -> Vec<String> {
         add(&mut attributes, "abstract");
     }
     let value = ["value", "right"].into_iter().find_map(|f| site.node.child_by_field_name(f));
-    let value = value.filter(|_| is_code(details.kind)).map(|value| match value.kind() {
-        // memo(() => ...)
-        "call_expression" => {
-            let arguments = value.child_by_field_name("arguments");
-            arguments.and_then(|arguments| arguments.named_child(0)).unwrap_or(value)
-        }
-        _ => value,
-    });
+    let value = value.filter(|_| is_code(details.kind)).map(unwrapped);
     let of_value = value.into_iter().flat_map(|value| {
         let parameters = value.child_by_field_name("parameters");
         children_before(value, parameters.map_or(value.end_byte(), |p| p.start_byte()))

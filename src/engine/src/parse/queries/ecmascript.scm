@@ -23,7 +23,7 @@
       (generator_function body: (_) @body)
     ]) @definition.function) @holder
 
-; const Button = forwardRef((props, ref) => ...)
+; const Button = forwardRef((props, ref) => ...), memo(forwardRef(...)), connect(state)(...)
 (lexical_declaration
   (variable_declarator
     name: (identifier) @name
@@ -33,7 +33,30 @@
         (arrow_function body: (_) @body)
         (function_expression body: (_) @body)
       ]))) @definition.function
-  (#any-of? @_wrapper "memo" "React.memo" "forwardRef" "React.forwardRef" "observer")) @holder
+  (#any-of? @_wrapper "memo" "React.memo" "forwardRef" "React.forwardRef" "observer" "withRouter")) @holder
+(lexical_declaration
+  (variable_declarator
+    name: (identifier) @name
+    value: (call_expression
+      function: (_) @_outer
+      arguments: (arguments . (call_expression
+        function: (_) @_wrapper
+        arguments: (arguments . [
+        (arrow_function body: (_) @body)
+        (function_expression body: (_) @body)
+      ]))))) @definition.function
+  (#any-of? @_outer "memo" "React.memo" "forwardRef" "React.forwardRef" "observer" "withRouter")
+  (#any-of? @_wrapper "memo" "React.memo" "forwardRef" "React.forwardRef" "observer" "withRouter")) @holder
+(lexical_declaration
+  (variable_declarator
+    name: (identifier) @name
+    value: (call_expression
+      function: (call_expression function: (identifier) @_wrapper)
+      arguments: (arguments . [
+        (arrow_function body: (_) @body)
+        (function_expression body: (_) @body)
+      ]))) @definition.function
+  (#any-of? @_wrapper "connect" "inject")) @holder
 
 ; const C = class { ... }
 (lexical_declaration
@@ -78,6 +101,35 @@
     (generator_function body: (_) @body)
   ]) @definition.function
 (export_statement value: (class body: (_) @body)) @definition.class
+
+; export default memo(() => ...), memo(forwardRef(...)), connect(state)(...)
+(export_statement
+  value: (call_expression
+    function: (_) @_wrapper
+    arguments: (arguments . [
+      (arrow_function body: (_) @body)
+      (function_expression body: (_) @body)
+    ]))
+  (#any-of? @_wrapper "memo" "React.memo" "forwardRef" "React.forwardRef" "observer" "withRouter")) @definition.function
+(export_statement
+  value: (call_expression
+    function: (_) @_outer
+    arguments: (arguments . (call_expression
+      function: (_) @_wrapper
+      arguments: (arguments . [
+      (arrow_function body: (_) @body)
+      (function_expression body: (_) @body)
+    ]))))
+  (#any-of? @_outer "memo" "React.memo" "forwardRef" "React.forwardRef" "observer" "withRouter")
+  (#any-of? @_wrapper "memo" "React.memo" "forwardRef" "React.forwardRef" "observer" "withRouter")) @definition.function
+(export_statement
+  value: (call_expression
+    function: (call_expression function: (identifier) @_wrapper)
+    arguments: (arguments . [
+      (arrow_function body: (_) @body)
+      (function_expression body: (_) @body)
+    ]))
+  (#any-of? @_wrapper "connect" "inject")) @definition.function
 
 ; A class expression anywhere else.
 (class name: (_)? @name body: (_) @body) @definition.class
