@@ -11,7 +11,7 @@ use super::{generation, metapage, options, tid_to_u64};
 use crate::error::{Error, OrRaise};
 use crate::supervisor::shared;
 use crate::vector::Vector;
-use crate::{client, guc};
+use crate::{client, guc, steps};
 
 /// Entries sent at once: one round trip, well below a frame's limit for any dimension.
 const BATCH_ENTRIES: usize = 2_000;
@@ -125,6 +125,7 @@ impl Build {
             durable: false,
             entries,
         })?;
+        steps::at("build.batch");
         Ok(())
     }
 
@@ -186,7 +187,9 @@ unsafe fn build_generation(
     // SAFETY: the caller's promise.
     unsafe {
         let options = options::of(index).validate()?;
+        steps::at("build.begun");
         let (header, page) = generation::create(index, kind, options, dimensions)?;
+        steps::at("build.created");
         let mut build = Build {
             kind,
             generation: header.id,
@@ -209,6 +212,7 @@ unsafe fn build_generation(
             return Err(error);
         }
         build.send()?;
+        steps::at("build.sent");
         let answer = client::stream(RequestBody::IndexFinish { generation: header.id }, |item| {
             if let Item::Progress { done, total } = item {
                 pg_sys::pgstat_progress_update_param(PROGRESS_TUPLES_TOTAL, total as i64);
@@ -216,6 +220,7 @@ unsafe fn build_generation(
             }
             Ok(())
         })?;
+        steps::at("build.finished");
         match answer {
             Response::Done => Ok((tuples, build.entries, page)),
             _ => Err(Error::Protocol { detail: "An index build did not end as one.".into() }),
@@ -260,6 +265,7 @@ pub unsafe extern "C-unwind" fn ambuild(
             Err(error) => error.raise(),
         };
         metapage::create(index, pg_sys::ForkNumber::MAIN_FORKNUM, &page);
+        steps::at("build.noted");
         let mut result = PgBox::<pg_sys::IndexBuildResult>::alloc0();
         result.heap_tuples = tuples;
         result.index_tuples = entries as f64;

@@ -16,10 +16,11 @@ pub mod limits;
 pub mod message;
 pub mod model;
 pub mod startup;
+pub mod steps;
 pub mod stored_facts;
 
 pub use error::{ErrorKind, WireError};
 
 /// Raised whenever a message, frame or fact changes shape. Both sides must agree exactly: they are
 /// installed together, so a difference means a half-finished upgrade.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;

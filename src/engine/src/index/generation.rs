@@ -22,6 +22,7 @@ use super::memory::{Share, no_room, trim};
 use super::points::{Points, State};
 use super::rows::Layout;
 use super::shared::Shared;
+use crate::steps;
 use crate::store::{DurableState, GenerationRecord, Marks, ModelKey, TextHash, lock, read, write};
 
 /// Dead points are taken out when they are more than one in so many ...
@@ -352,7 +353,9 @@ impl Generation {
         for tid in tids {
             table.points.remove(*tid);
         }
+        steps::at("delete.write");
         let (live, dead) = (table.points.live(), table.points.dead());
+        steps::at("delete.written");
         // While loading, what is missing is still to come.
         let emptied =
             table.points.entries() == 0 && table.points.end() > 0 && self.life() == Life::Ready;
@@ -375,8 +378,10 @@ impl Generation {
         Ok(())
     }
 
+        steps::at("delete.kept");
     /// Has dead points taken out in the background when they are many.
     pub(super) fn repair_soon(&self, shared: &Shared) {
+        steps::at("delete.synced");
         let table = read(&self.table);
         let (live, dead) = (table.points.live(), table.points.dead());
         drop(table);
@@ -456,19 +461,24 @@ impl Generation {
         let marks = writer.marks;
         drop(writer);
         shared.store.sync()?;
+        steps::at("finish.linked");
         self.made_durable(marks);
+        steps::at("finish.saved");
         self.set_life(Life::Ready);
         trim();
+        steps::at("finish.flushed");
         self.unusable().map_or(Ok(()), Err)
     }
 
     /// How it is, for the views and the planner.
+        steps::at("finish.written");
     pub fn status(&self, in_recovery: bool) -> GenerationStatus {
         let (state, reason) = match self.life() {
             Life::Building => (GenerationState::Building, String::new()),
             Life::Loading if in_recovery => {
                 (GenerationState::Loading, "the server is in recovery".to_string())
             }
+        steps::at("finish.synced");
             Life::Loading => (GenerationState::Loading, String::new()),
             Life::Ready => (GenerationState::Ready, String::new()),
             Life::Stale(reason) => (GenerationState::Stale, reason),

@@ -20,6 +20,7 @@ use super::arena::Arena;
 use super::beam::Scratch;
 use super::links::{Links, layer_of};
 use super::rows::{Layout, Probe, Rows};
+use crate::steps;
 use crate::store::lock;
 
 /// Identifies a point within its generation.
@@ -240,6 +241,7 @@ impl Graph {
         if !self.set_linked(id) {
             return;
         }
+        steps::at("link.begun");
         let layer = layer_of(id, self.options.m);
         if self.entry().is_none() {
             let held = lock(&self.entry);
@@ -303,6 +305,7 @@ impl Graph {
             let held = self.links.hold(id);
             self.links.set(id, at, &chosen);
             drop(held);
+            steps::at("link.halfway");
             for neighbour in &chosen {
                 // SAFETY: the caller's promise.
                 unsafe { self.connect(*neighbour, id, at, &mut nearest, scratch) };

@@ -53,6 +53,7 @@ use onyx_protocol::{ErrorKind, WireError};
 pub use queue::PendingBatch;
 pub use ranking::{Found, Ranking, Wanted};
 
+use crate::steps;
 use crate::store::{
     DurableState, GenerationRecord, Marks, ModelKey, Store, TextHash, lock, read, write,
 };
@@ -183,7 +184,10 @@ impl Indexes {
             }
         }
         drop(generations);
-        Ok(self.shared.store.sync()?)
+        steps::at("create.written");
+        self.shared.store.sync()?;
+        steps::at("create.synced");
+        Ok(())
     }
 
     fn check_header(
@@ -402,7 +406,9 @@ impl Indexes {
             let writer = lock(&generation.writer);
             let dropped = self.shared.store.drop_generation(*id);
             drop(writer);
+            steps::at("drop.write");
             dropped?;
+            steps::at("drop.written");
             self.shared.jobs.add(Job::Reclaim(*id));
         }
         Ok(())

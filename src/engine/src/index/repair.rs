@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::beam::Scratch;
 use super::graph::{Graph, PointId};
 use super::links::layer_of;
+use crate::steps;
 use crate::store::lock;
 
 /// Passes over points nothing leads to; one is nearly always enough.
@@ -35,6 +36,7 @@ impl Graph {
             for layer in 0..=layer_of(id, self.options.m) {
                 if self.links.neighbours(id, layer).any(|n| self.is_leaving(n)) {
                     self.close_gap(id, layer);
+                    steps::at("repair.gap");
                 }
             }
         }

@@ -11,6 +11,8 @@ use super::generation::{Generation, Life};
 use super::jobs::{Job, Jobs};
 use super::memory::Budget;
 use super::queue::Queue;
+use super::ranking::Rankings;
+use crate::steps;
 use crate::store::{Store, read};
 
 /// The store, the threads and the generations.
@@ -92,6 +94,7 @@ impl Shared {
             }
             Job::Reclaim(id) => {
                 if let Err(error) = self.store.reclaim_generation(id) {
+                steps::at("drop.reclaim");
                     log::warn!("index generation {}: {}", hex(id), words(&error.into()));
                 }
             }
