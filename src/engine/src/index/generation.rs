@@ -236,18 +236,29 @@ impl Generation {
         Ok(())
     }
 
-    /// Leaves rests of rows to the store, its own first, until so many more points fit.
+    /// Gives up rankings, and then rests of rows, until so many more points fit.
     fn make_room(&self, shared: &Shared, graph: &Graph, points: usize) -> Result<(), WireError> {
+        let budget = self.share.budget();
         let bytes = (points * point_bytes(graph)) as u64;
+        if budget.fits(bytes)
+            || (shared.rankings.forget() && budget.fits(bytes))
+            || self.leave_rests_for(shared, bytes)
+        {
+            return Ok(());
+        }
+        Err(no_room(self.memory_bytes() + bytes, budget.limit()))
+    }
+
+    /// Leaves rests of rows to the store, its own first, until so many more bytes fit. False when all are left.
+    pub(super) fn leave_rests_for(&self, shared: &Shared, bytes: u64) -> bool {
         while !self.share.budget().fits(bytes) {
             let given = self.leave_rest()
                 || shared.all().iter().any(|other| other.id() != self.id() && other.leave_rest());
             if !given {
-                let wanted = self.memory_bytes() + bytes;
-                return Err(no_room(wanted, self.share.budget().limit()));
+                return false;
             }
         }
-        Ok(())
+        true
     }
 
     /// Leaves the rests of one chunk to the store. False when there are none.
@@ -342,7 +353,9 @@ impl Generation {
         self.begin_write(shared, &mut writer)?;
         let mut record = writer.record.clone();
         record.vacuum_lsn = record.vacuum_lsn.max(vacuum_lsn);
+        steps::at("delete.write");
         shared.store.delete_items(&record, tids, None)?;
+        steps::at("delete.written");
         self.vacuum.store(record.vacuum_lsn, Ordering::Relaxed);
         writer.record = record;
         if let Some(touched) = &mut writer.touched {
@@ -353,9 +366,7 @@ impl Generation {
         for tid in tids {
             table.points.remove(*tid);
         }
-        steps::at("delete.write");
         let (live, dead) = (table.points.live(), table.points.dead());
-        steps::at("delete.written");
         // While loading, what is missing is still to come.
         let emptied =
             table.points.entries() == 0 && table.points.end() > 0 && self.life() == Life::Ready;
@@ -367,8 +378,10 @@ impl Generation {
         drop(table);
         drop(writer);
         drop(old);
+        steps::at("delete.kept");
         shared.store.sync()?;
         self.made_durable(marks);
+        steps::at("delete.synced");
         if emptied {
             self.unsaved.fetch_add(live + dead, Ordering::Relaxed);
             shared.jobs.add(Job::Tidy(self.id()));
@@ -378,10 +391,8 @@ impl Generation {
         Ok(())
     }
 
-        steps::at("delete.kept");
     /// Has dead points taken out in the background when they are many.
     pub(super) fn repair_soon(&self, shared: &Shared) {
-        steps::at("delete.synced");
         let table = read(&self.table);
         let (live, dead) = (table.points.live(), table.points.dead());
         drop(table);
@@ -450,35 +461,35 @@ impl Generation {
             return Err(error);
         }
         graph.reach_all(&|| cancelled());
+        steps::at("finish.linked");
         self.save(shared)?;
+        steps::at("finish.saved");
         // Entries of a build are not logged: their files are what makes them safe.
         shared.store.flush_items()?;
+        steps::at("finish.flushed");
         let mut writer = lock(&self.writer);
         let mut record = writer.record.clone();
         record.state = DurableState::Ready;
         shared.store.put_generation(&record)?;
+        steps::at("finish.written");
         writer.record = record;
         let marks = writer.marks;
         drop(writer);
         shared.store.sync()?;
-        steps::at("finish.linked");
         self.made_durable(marks);
-        steps::at("finish.saved");
         self.set_life(Life::Ready);
+        steps::at("finish.synced");
         trim();
-        steps::at("finish.flushed");
         self.unusable().map_or(Ok(()), Err)
     }
 
     /// How it is, for the views and the planner.
-        steps::at("finish.written");
     pub fn status(&self, in_recovery: bool) -> GenerationStatus {
         let (state, reason) = match self.life() {
             Life::Building => (GenerationState::Building, String::new()),
             Life::Loading if in_recovery => {
                 (GenerationState::Loading, "the server is in recovery".to_string())
             }
-        steps::at("finish.synced");
             Life::Loading => (GenerationState::Loading, String::new()),
             Life::Ready => (GenerationState::Ready, String::new()),
             Life::Stale(reason) => (GenerationState::Stale, reason),

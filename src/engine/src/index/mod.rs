@@ -62,6 +62,7 @@ use generation::{Generation, Life, absent, invalid};
 use jobs::{Job, Jobs};
 use memory::Budget;
 use queue::Queue;
+use ranking::Rankings;
 use shared::Shared;
 
 /// Background threads: one may be busy with something large while a search asks for another graph.
@@ -103,6 +104,7 @@ impl Indexes {
             budget: Arc::new(Budget::new(memory)),
             queue,
             jobs: Jobs::default(),
+            rankings: Rankings::default(),
             system_identifier,
             recovery: RwLock::new(recovery),
             generations: RwLock::new(HashMap::new()),
@@ -404,11 +406,11 @@ impl Indexes {
             generation.set_life(Life::Dropped);
             // Whoever is writing to it has ended then, and whoever comes later sees it dropped.
             let writer = lock(&generation.writer);
-            let dropped = self.shared.store.drop_generation(*id);
-            drop(writer);
             steps::at("drop.write");
-            dropped?;
+            let dropped = self.shared.store.drop_generation(*id);
             steps::at("drop.written");
+            drop(writer);
+            dropped?;
             self.shared.jobs.add(Job::Reclaim(*id));
         }
         Ok(())

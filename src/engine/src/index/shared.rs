@@ -22,6 +22,7 @@ pub struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) queue: Queue,
     pub(super) jobs: Jobs,
+    pub(super) rankings: Rankings,
     pub(super) system_identifier: u64,
     pub(super) recovery: RwLock<Option<RecoveryEnd>>,
     pub(super) generations: RwLock<HashMap<GenerationId, Arc<Generation>>>,
@@ -93,8 +94,8 @@ impl Shared {
                 }
             }
             Job::Reclaim(id) => {
-                if let Err(error) = self.store.reclaim_generation(id) {
                 steps::at("drop.reclaim");
+                if let Err(error) = self.store.reclaim_generation(id) {
                     log::warn!("index generation {}: {}", hex(id), words(&error.into()));
                 }
             }
