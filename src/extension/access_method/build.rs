@@ -139,10 +139,24 @@ impl Build {
     }
 }
 
-/// The WAL insert position.
+/// The end of the last WAL record that anybody has begun to insert.
 pub fn current_lsn() -> u64 {
-    // SAFETY: reads shared memory.
-    unsafe { pg_sys::GetXLogInsertRecPtr() }
+    // SAFETY: reads shared memory, and a variable set at the server's start.
+    let (next, segment) =
+        unsafe { (pg_sys::GetXLogInsertRecPtr(), pg_sys::wal_segment_size as u64) };
+    end_before(next, segment)
+}
+
+/// Where the record before `next`, the place of the next one, ends. They differ at the end of a page, behind which the
+/// header of the next one lies: nothing of that page is written yet, and to wait for it is an error.
+fn end_before(next: u64, segment: u64) -> u64 {
+    let page = u64::from(pg_sys::XLOG_BLCKSZ);
+    let header = match next % segment < page {
+        true => size_of::<pg_sys::XLogLongPageHeaderData>(),
+        false => size_of::<pg_sys::XLogPageHeaderData>(),
+    };
+    let header = header.next_multiple_of(pg_sys::MAXIMUM_ALIGNOF as usize) as u64;
+    if next % page == header { next - header } else { next }
 }
 
 #[pg_guard]

@@ -16,7 +16,7 @@ use pgrx::bgworkers::{
 };
 use pgrx::prelude::*;
 
-use crate::{guc, steps};
+use crate::{access_method, guc, steps};
 use engine::Engine;
 use maintenance::Maintenance;
 use shared::{EngineState, SHARED};
@@ -57,7 +57,7 @@ fn recovery_end() -> Option<RecoveryEnd> {
             // The same server can be put back to the same position twice.
             pg_sys::PgStartTime as u64,
             pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()),
-            pg_sys::GetXLogInsertRecPtr(),
+            access_method::current_lsn(),
         )
     };
     // After a clean start nothing can be stamped beyond the position now, before the first engine takes
