@@ -29,7 +29,7 @@ stop: ## Stop the demo cluster
 test: bootstrap ## Run the tests, on PostgreSQL 18
 	@scripts/test
 
-soak: bootstrap ## Kill things at random moments for a long time: ROUNDS=200
+soak: bootstrap ## Kill things at random moments and at every named step: ROUNDS=200 STEPS=all
 	@scripts/test soak
 
 test-pg16: bootstrap ## Run the smoke tests on PostgreSQL 16

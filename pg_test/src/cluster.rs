@@ -321,6 +321,11 @@ impl Cluster {
         writeln!(file, "{name} = '{value}'").expect("postgresql.conf");
     }
 
+    /// Ids of the server's processes and its engine.
+    pub fn processes(&self) -> Vec<i32> {
+        process::in_directory(&self.data())
+    }
+
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }

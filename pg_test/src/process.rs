@@ -1,5 +1,6 @@
 //! Signals to single processes, by their ids.
 
+use std::path::Path;
 use std::time::Duration;
 
 pub use rustix::process::Signal;
@@ -22,8 +23,28 @@ pub fn is_alive(pid: i32) -> bool {
     })
 }
 
+/// Ids of the processes that have a working directory: those of a server, and its engine, have its data directory.
+///
+/// # Panics
+/// When the system does not say which processes there are.
+pub fn in_directory(directory: &Path) -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == directory)
+                && is_alive(*pid)
+        })
+        .collect()
+}
+
+/// What a process calls itself, as ps shows it; empty when it is gone.
+pub fn title(pid: i32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned()
+}
+
 /// Whether all threads of a process are stopped.
-fn is_stopped(pid: i32) -> bool {
+pub fn is_stopped(pid: i32) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().all(|thread| {
         // One that ended meanwhile runs no more either.

@@ -5,28 +5,12 @@
 //! ROUNDS=6 kills; `make soak` has many. SEED=... repeats a run's choices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use onyx_pg_test::crash::{Dice, all_ready, back, number, tidy};
 use onyx_pg_test::nearest::{assert_complete, nearest, random_table, recall};
 use onyx_pg_test::process::{self, Signal};
-use onyx_pg_test::{Cluster, Config, Sql, eventually};
-use postgres::Client;
-
-struct Dice(u64);
-
-impl Dice {
-    /// Marsaglia's xorshift.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
+use onyx_pg_test::{Cluster, Config, Sql};
 
 /// Runs statements until one fails, or told to stop. Those on both sides of `;;` are sent one after the other.
 fn work(cluster: &Cluster, stop: &AtomicBool, mut statement: impl FnMut(u64) -> String) {
@@ -80,41 +64,13 @@ fn kill(cluster: &Cluster, dice: &mut Dice) -> &'static str {
     what
 }
 
-/// A session on the server, started again if it does not run.
-fn back(cluster: &Cluster) -> Client {
-    if !cluster.is_running() {
-        cluster.start_again();
-    }
-    // A killed child takes the server through a restart of its own.
-    let connected = || {
-        let mut client = cluster.session()?;
-        client.batch_execute("SELECT 1").ok().map(|()| client)
-    };
-    let client = eventually("the server", Duration::from_secs(60), connected);
-    cluster.wait_for_engine();
-    client
-}
-
-fn check(cluster: &Cluster, what: &str) {
+fn check(cluster: &Cluster, dice: &mut Dice, what: &str) {
     let mut client = back(cluster);
-    // What a killed session prepared or left half built.
-    let prepared: Vec<String> = client.column("SELECT gid FROM pg_prepared_xacts");
-    for gid in prepared {
-        client.run(&format!("COMMIT PREPARED '{gid}'"));
-    }
-    // Maintenance may be rebuilding just now: with a concurrent rebuild a drop may end in a deadlock.
-    eventually("what was left to be dropped", Duration::from_secs(60), || {
-        client
-            .batch_execute("DROP INDEX IF EXISTS t_other, t_other_ccnew, t_v_ccnew, t_v_ccold")
-            .ok()
-    });
+    tidy(&mut client, dice, "t_other, t_other_ccnew, t_v_ccnew, t_v_ccold");
     // Exact at once, whatever the indexes' state is.
     let one = "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 10) x";
     assert_eq!(client.one::<i64>(one), 10, "after {what}");
-    eventually(&format!("all indexes ready after {what}"), Duration::from_secs(90), || {
-        let states = "SELECT coalesce(string_agg(DISTINCT state, ', '), '') FROM onyx.stat_index";
-        (client.text(states) == "ready").then_some(())
-    });
+    all_ready(&mut client, what);
     assert_eq!(client.text("SELECT * FROM onyx.check_index('t_v')"), "", "after {what}");
     assert_complete(&mut client, "t", "t_v");
     assert_eq!(client.text("SELECT * FROM onyx.check_index('u_v')"), "", "after {what}");
@@ -134,10 +90,7 @@ fn check(cluster: &Cluster, what: &str) {
 
 #[test]
 fn kills_at_random_moments_leave_indexes_and_tables_equal() {
-    let seed =
-        number("SEED", SystemTime::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64) | 1);
-    println!("SEED={seed}");
-    let mut dice = Dice(seed);
+    let (mut dice, seed) = Dice::new();
     let cluster = Cluster::start(Config::new().durable().set("max_prepared_transactions", "10"));
     let mut client = cluster.connect();
     client.run("CREATE EXTENSION onyx CASCADE");
@@ -204,7 +157,7 @@ fn kills_at_random_moments_leave_indexes_and_tables_equal() {
         });
         println!("round {round}: killed {what} after {pause:?}");
         let begun = std::time::Instant::now();
-        check(&cluster, &format!("killing {what} in round {round} (SEED={seed})"));
+        check(&cluster, &mut dice, &format!("killing {what} in round {round} (SEED={seed})"));
         println!("  equal again after {:?}", begun.elapsed());
     }
 }

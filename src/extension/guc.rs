@@ -60,6 +60,7 @@ pub static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 pub static GRAPH_CACHE_SIZE_MB: GucSetting<i32> = GucSetting::<i32>::new(128);
 pub static MAINTENANCE_NAPTIME_S: GucSetting<i32> = GucSetting::<i32>::new(60);
+pub static DEBUG_STOP_AT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ON_ENGINE_FAILURE: GucSetting<OnEngineFailure> =
     GucSetting::<OnEngineFailure>::new(OnEngineFailure::Degrade);
 pub static EMBED_AT_COMMIT: GucSetting<EmbedAtCommit> =
@@ -228,6 +229,14 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::default(),
     );
+    GucRegistry::define_string_guc(
+        c"onyx.debug_stop_at",
+        c"Step at which a process of the server or the engine stops, for tests of crashes.",
+        c"A process that has stopped goes on when it gets SIGCONT. STEP:N means the N-th time it comes there.",
+        &DEBUG_STOP_AT,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL,
+    );
 }
 
 /// A string setting, or `None` when it is empty.
@@ -243,5 +252,6 @@ pub fn engine_settings() -> Settings {
         memory_limit: (MEMORY_LIMIT_MB.get() as u64) << 20,
         max_file_size: (MAX_FILE_SIZE_KB.get() as u64) << 10,
         log_level: non_empty(&LOG_LEVEL).unwrap_or_else(|| "info".into()),
+        stop_at: non_empty(&DEBUG_STOP_AT).unwrap_or_default(),
     }
 }

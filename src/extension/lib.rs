@@ -16,6 +16,7 @@
 //! | `history` | commits, versions of files and symbols, branches |
 //! | `graph` | traversals of the code graph |
 //! | `stats` | functions below the `stat_*` views |
+//! | `steps` | where tests stop a process |
 
 use pgrx::prelude::*;
 
@@ -49,6 +50,7 @@ mod progress;
 mod query;
 mod search;
 mod stats;
+mod steps;
 mod supervisor;
 mod vector;
 mod xact;

@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 
 use crate::access_method;
 use crate::error::{Error, OrRaise};
-use crate::{client, guc};
+use crate::{client, guc, steps};
 
 /// Entries sent at once.
 const BATCH_ENTRIES: usize = 1_000;
@@ -89,11 +89,14 @@ pub fn flush(generation: GenerationId) {
     });
     let Some((index, entries)) = taken else { return };
     match send(generation, entries, false) {
-        Ok(number) => BATCHES.with_borrow_mut(|batches| {
-            if let Some(batch) = batches.get_mut(&generation) {
-                batch.number = batch.number.max(number);
-            }
-        }),
+        Ok(number) => {
+            BATCHES.with_borrow_mut(|batches| {
+                if let Some(batch) = batches.get_mut(&generation) {
+                    batch.number = batch.number.max(number);
+                }
+            });
+            steps::at("flush.sent");
+        }
         Err(error) => fail(generation, index, error),
     }
 }
@@ -138,6 +141,7 @@ fn fail(generation: GenerationId, index: pg_sys::Oid, error: Error) {
         if !relation.is_null() {
             access_method::mark_stale(relation, error).or_raise();
             pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+            steps::at("stale.marked");
         }
     }
 }
@@ -147,6 +151,7 @@ fn before_commit() {
     let batches = BATCHES.take();
     let mut texts = Vec::new();
     for (generation, batch) in batches {
+        steps::at("commit.begun");
         let done = if !batch.entries.is_empty() {
             send(generation, batch.entries, true)
         } else if batch.unsynced {
@@ -156,7 +161,9 @@ fn before_commit() {
         };
         match done {
             Ok(number) => {
+                steps::at("commit.sent");
                 note_insert(generation, batch.index, number.max(batch.number));
+                steps::at("commit.noted");
                 if batch.texts {
                     texts.push(generation);
                 }
@@ -203,8 +210,12 @@ unsafe extern "C-unwind" fn at_xact(
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE | XACT_EVENT_PARALLEL_PRE_COMMIT => {
             before_commit();
         }
-        XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => access_method::at_end_of_transaction(),
+        XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
+            steps::at("commit.done");
+            access_method::at_end_of_transaction();
+        }
         XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT => {
+            steps::at("abort.begun");
             BATCHES.take();
             access_method::at_end_of_transaction();
         }

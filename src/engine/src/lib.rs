@@ -17,5 +17,6 @@ pub mod index;
 pub mod parse;
 pub mod resolve;
 pub mod server;
+mod steps;
 pub mod store;
 pub mod walk;

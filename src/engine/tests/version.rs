@@ -24,6 +24,7 @@ fn start(protocol_version: u32, version: &str) -> (Option<i32>, String) {
             memory_limit: 1 << 30,
             max_file_size: 1 << 20,
             log_level: "error".into(),
+            stop_at: String::new(),
         },
     };
     let message = codec::encode(&startup).unwrap();

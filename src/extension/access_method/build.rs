@@ -11,7 +11,7 @@ use super::{generation, metapage, options, tid_to_u64};
 use crate::error::{Error, OrRaise};
 use crate::supervisor::shared;
 use crate::vector::Vector;
-use crate::{client, guc};
+use crate::{client, guc, steps};
 
 /// Entries sent at once: one round trip, well below a frame's limit for any dimension.
 const BATCH_ENTRIES: usize = 2_000;
@@ -125,6 +125,7 @@ impl Build {
             durable: false,
             entries,
         })?;
+        steps::at("build.batch");
         Ok(())
     }
 
@@ -138,10 +139,24 @@ impl Build {
     }
 }
 
-/// The WAL insert position.
+/// The end of the last WAL record that anybody has begun to insert.
 pub fn current_lsn() -> u64 {
-    // SAFETY: reads shared memory.
-    unsafe { pg_sys::GetXLogInsertRecPtr() }
+    // SAFETY: reads shared memory, and a variable set at the server's start.
+    let (next, segment) =
+        unsafe { (pg_sys::GetXLogInsertRecPtr(), pg_sys::wal_segment_size as u64) };
+    end_before(next, segment)
+}
+
+/// Where the record before `next`, the place of the next one, ends. They differ at the end of a page, behind which the
+/// header of the next one lies: nothing of that page is written yet, and to wait for it is an error.
+fn end_before(next: u64, segment: u64) -> u64 {
+    let page = u64::from(pg_sys::XLOG_BLCKSZ);
+    let header = match next % segment < page {
+        true => size_of::<pg_sys::XLogLongPageHeaderData>(),
+        false => size_of::<pg_sys::XLogPageHeaderData>(),
+    };
+    let header = header.next_multiple_of(pg_sys::MAXIMUM_ALIGNOF as usize) as u64;
+    if next % page == header { next - header } else { next }
 }
 
 #[pg_guard]
@@ -186,7 +201,9 @@ unsafe fn build_generation(
     // SAFETY: the caller's promise.
     unsafe {
         let options = options::of(index).validate()?;
+        steps::at("build.begun");
         let (header, page) = generation::create(index, kind, options, dimensions)?;
+        steps::at("build.created");
         let mut build = Build {
             kind,
             generation: header.id,
@@ -209,6 +226,7 @@ unsafe fn build_generation(
             return Err(error);
         }
         build.send()?;
+        steps::at("build.sent");
         let answer = client::stream(RequestBody::IndexFinish { generation: header.id }, |item| {
             if let Item::Progress { done, total } = item {
                 pg_sys::pgstat_progress_update_param(PROGRESS_TUPLES_TOTAL, total as i64);
@@ -216,6 +234,7 @@ unsafe fn build_generation(
             }
             Ok(())
         })?;
+        steps::at("build.finished");
         match answer {
             Response::Done => Ok((tuples, build.entries, page)),
             _ => Err(Error::Protocol { detail: "An index build did not end as one.".into() }),
@@ -260,6 +279,7 @@ pub unsafe extern "C-unwind" fn ambuild(
             Err(error) => error.raise(),
         };
         metapage::create(index, pg_sys::ForkNumber::MAIN_FORKNUM, &page);
+        steps::at("build.noted");
         let mut result = PgBox::<pg_sys::IndexBuildResult>::alloc0();
         result.heap_tuples = tuples;
         result.index_tuples = entries as f64;

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use pgrx::prelude::*;
 
+use crate::steps;
 use crate::supervisor::shared;
 
 thread_local! {
@@ -31,6 +32,7 @@ pub fn expect() {
 /// Has maintenance look at this database if there is something to find.
 pub fn at_end_of_transaction() {
     if EXPECTED.take() {
+        steps::at("drop.ended");
         // SAFETY: set in every backend that runs transactions on indexes.
         shared::request_maintenance(unsafe { pg_sys::MyDatabaseId });
     }
@@ -58,6 +60,7 @@ unsafe extern "C-unwind" fn object_access(
             && is_ours(object)
         {
             expect();
+            steps::at("drop.noticed");
         }
     }
 }

@@ -10,9 +10,9 @@ use pgrx::bgworkers::BackgroundWorker;
 use pgrx::{PgMemoryContexts, prelude::*, spi};
 
 use super::{build, generation, metapage};
-use crate::client;
 use crate::error::Error;
 use crate::supervisor::tries;
+use crate::{client, steps};
 
 /// Main part of a maintenance worker. An error ends the worker; the next nap begins anew, in
 /// another order, so that one index which cannot be rebuilt does not keep the others from it.
@@ -27,6 +27,7 @@ pub fn maintain_database() {
     for index in broken {
         if tries::is_due(index) && is_free(index) {
             tries::begin(index);
+            steps::at("rebuild.begun");
             rebuild(index);
             tries::succeeded(index);
         }
@@ -236,7 +237,9 @@ pub fn sweep() -> Result<u64, Error> {
         ended.iter().filter(|h| !live.contains(&h.id) && !is_temporary(h)).map(|h| h.id).collect();
     let count = orphans.len() as u64;
     if count > 0 {
+        steps::at("sweep.listed");
         client::call(RequestBody::IndexDrop { generations: orphans })?;
+        steps::at("sweep.dropped");
     }
     Ok(count)
 }

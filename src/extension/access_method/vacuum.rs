@@ -6,8 +6,8 @@ use onyx_protocol::message::{Item, RequestBody, Response};
 use pgrx::prelude::*;
 
 use super::{build, generation, metapage, u64_to_tid};
-use crate::client;
 use crate::error::{Error, OrRaise};
+use crate::{client, steps};
 
 /// Removes the entries of dead rows. When the engine cannot, the index is marked stale, WAL-logged
 /// before the heap's tuple ids can be reused: its entries are never read again.
@@ -75,16 +75,19 @@ unsafe fn remove(
     if gone.is_empty() {
         return Ok((0, kept));
     }
+    steps::at("vacuum.listed");
     let vacuum_lsn = build::current_lsn();
     // SAFETY: a row whose DELETE was committed asynchronously is dead already; were its commit
     // record lost in a crash after its entry is gone for good, it would come back without one.
     unsafe { pg_sys::XLogFlush(vacuum_lsn) };
+    steps::at("vacuum.flushed");
     for tids in gone.chunks(MAX_BATCH_ENTRIES) {
         let request = RequestBody::IndexDelete { generation: id, vacuum_lsn, tids: tids.to_vec() };
         match client::call(request)? {
             Response::Done => {}
             _ => return Err(Error::Protocol { detail: "A deletion was not confirmed.".into() }),
         }
+        steps::at("vacuum.deleted");
     }
     // SAFETY: the caller's promise.
     unsafe {
@@ -93,6 +96,7 @@ unsafe fn remove(
             true
         })?;
     }
+    steps::at("vacuum.noted");
     Ok((gone.len() as u64, kept))
 }
 
@@ -122,6 +126,7 @@ pub unsafe extern "C-unwind" fn amvacuumcleanup(
     // SAFETY: PostgreSQL hands valid pointers; `stats` is null when nothing was deleted, and a null
     // answer leaves the statistics as they are.
     unsafe {
+        steps::at("vacuum.cleanup");
         if (*info).analyze_only || stats.is_null() {
             return stats;
         }

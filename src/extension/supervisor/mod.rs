@@ -16,7 +16,7 @@ use pgrx::bgworkers::{
 };
 use pgrx::prelude::*;
 
-use crate::guc;
+use crate::{access_method, guc, steps};
 use engine::Engine;
 use maintenance::Maintenance;
 use shared::{EngineState, SHARED};
@@ -57,7 +57,7 @@ fn recovery_end() -> Option<RecoveryEnd> {
             // The same server can be put back to the same position twice.
             pg_sys::PgStartTime as u64,
             pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()),
-            pg_sys::GetXLogInsertRecPtr(),
+            access_method::current_lsn(),
         )
     };
     // After a clean start nothing can be stamped beyond the position now, before the first engine takes
@@ -106,8 +106,10 @@ fn supervise() {
         }
         first = false;
         let born = Instant::now();
+        steps::at("engine.start");
         match Engine::start(recovery_end()) {
             Ok(mut engine) => {
+                steps::at("engine.started");
                 publish(EngineState::Starting, engine.pid(), "");
                 let end = watch(&mut engine, &mut maintenance);
                 let Some(end) = end else {
@@ -188,6 +190,7 @@ fn watch(engine: &mut Engine, maintenance: &mut Maintenance) -> Option<String> {
         if !ready && engine.is_ready() {
             ready = true;
             publish(EngineState::Running, engine.pid(), "");
+            steps::at("engine.ready");
             maintenance.look_everywhere();
         }
         if ready && !in_recovery {

@@ -17,6 +17,7 @@ pub mod message;
 pub mod model;
 pub mod numbers;
 pub mod startup;
+pub mod steps;
 pub mod stored_facts;
 pub mod stored_symbols;
 
@@ -24,4 +25,4 @@ pub use error::{ErrorKind, WireError};
 
 /// Raised whenever a message, frame or fact changes shape. Both sides must agree exactly: they are
 /// installed together, so a difference means a half-finished upgrade.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;

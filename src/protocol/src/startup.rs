@@ -60,4 +60,6 @@ pub struct Settings {
     pub max_file_size: u64,
     /// `onyx.log_level` for the engine: `error`, `warn`, `info` or `debug`.
     pub log_level: String,
+    /// `onyx.debug_stop_at`, see [`crate::steps`]; empty but in tests.
+    pub stop_at: String,
 }

@@ -22,6 +22,7 @@ use super::memory::{Share, no_room, trim};
 use super::points::{Points, State};
 use super::rows::Layout;
 use super::shared::Shared;
+use crate::steps;
 use crate::store::{DurableState, GenerationRecord, Marks, ModelKey, TextHash, lock, read, write};
 
 /// Dead points are taken out when they are more than one in so many ...
@@ -235,18 +236,29 @@ impl Generation {
         Ok(())
     }
 
-    /// Leaves rests of rows to the store, its own first, until so many more points fit.
+    /// Gives up rankings, and then rests of rows, until so many more points fit.
     fn make_room(&self, shared: &Shared, graph: &Graph, points: usize) -> Result<(), WireError> {
+        let budget = self.share.budget();
         let bytes = (points * point_bytes(graph)) as u64;
+        if budget.fits(bytes)
+            || (shared.rankings.forget() && budget.fits(bytes))
+            || self.leave_rests_for(shared, bytes)
+        {
+            return Ok(());
+        }
+        Err(no_room(self.memory_bytes() + bytes, budget.limit()))
+    }
+
+    /// Leaves rests of rows to the store, its own first, until so many more bytes fit. False when all are left.
+    pub(super) fn leave_rests_for(&self, shared: &Shared, bytes: u64) -> bool {
         while !self.share.budget().fits(bytes) {
             let given = self.leave_rest()
                 || shared.all().iter().any(|other| other.id() != self.id() && other.leave_rest());
             if !given {
-                let wanted = self.memory_bytes() + bytes;
-                return Err(no_room(wanted, self.share.budget().limit()));
+                return false;
             }
         }
-        Ok(())
+        true
     }
 
     /// Leaves the rests of one chunk to the store. False when there are none.
@@ -341,7 +353,9 @@ impl Generation {
         self.begin_write(shared, &mut writer)?;
         let mut record = writer.record.clone();
         record.vacuum_lsn = record.vacuum_lsn.max(vacuum_lsn);
+        steps::at("delete.write");
         shared.store.delete_items(&record, tids, None)?;
+        steps::at("delete.written");
         self.vacuum.store(record.vacuum_lsn, Ordering::Relaxed);
         writer.record = record;
         if let Some(touched) = &mut writer.touched {
@@ -364,8 +378,10 @@ impl Generation {
         drop(table);
         drop(writer);
         drop(old);
+        steps::at("delete.kept");
         shared.store.sync()?;
         self.made_durable(marks);
+        steps::at("delete.synced");
         if emptied {
             self.unsaved.fetch_add(live + dead, Ordering::Relaxed);
             shared.jobs.add(Job::Tidy(self.id()));
@@ -445,19 +461,24 @@ impl Generation {
             return Err(error);
         }
         graph.reach_all(&|| cancelled());
+        steps::at("finish.linked");
         self.save(shared)?;
+        steps::at("finish.saved");
         // Entries of a build are not logged: their files are what makes them safe.
         shared.store.flush_items()?;
+        steps::at("finish.flushed");
         let mut writer = lock(&self.writer);
         let mut record = writer.record.clone();
         record.state = DurableState::Ready;
         shared.store.put_generation(&record)?;
+        steps::at("finish.written");
         writer.record = record;
         let marks = writer.marks;
         drop(writer);
         shared.store.sync()?;
         self.made_durable(marks);
         self.set_life(Life::Ready);
+        steps::at("finish.synced");
         trim();
         self.unusable().map_or(Ok(()), Err)
     }

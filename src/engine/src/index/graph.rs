@@ -20,6 +20,7 @@ use super::arena::Arena;
 use super::beam::Scratch;
 use super::links::{Links, layer_of};
 use super::rows::{Layout, Probe, Rows};
+use crate::steps;
 use crate::store::lock;
 
 /// Identifies a point within its generation.
@@ -170,10 +171,22 @@ impl Graph {
     }
 
     /// Whether a point has links.
+    #[inline(always)]
     pub fn is_linked(&self, id: PointId) -> bool {
-        (id as usize) < self.end()
-            && self.flags.has(id as usize)
-            && self.flag(id).load(Ordering::Acquire) & LINKED != 0
+        if id as usize >= self.end() {
+            return false;
+        }
+        let flag = self.flags.row(id as usize);
+        // SAFETY: as in `flag`, where the row is there.
+        !flag.is_null()
+            && unsafe { &*flag.cast::<AtomicU8>() }.load(Ordering::Acquire) & LINKED != 0
+    }
+
+    /// A point's neighbours on a layer it is on. Where the list is being written there may be one among them that is
+    /// none, but it is a point whose row a walk may read.
+    #[inline(always)]
+    pub fn neighbours(&self, id: PointId, layer: usize) -> impl Iterator<Item = PointId> + '_ {
+        self.links.neighbours(id, layer).filter(|near| self.is_linked(*near))
     }
 
     /// Whether a point is in the graph on a layer.
@@ -219,7 +232,7 @@ impl Graph {
     pub fn memory_bytes(&self) -> u64 {
         let (row, _) = self.rows.row_bytes();
         let point = row + self.links.point_bytes() + 1;
-        (self.end() * point) as u64 + self.rows.rest_bytes(self.end())
+        (self.end() * point) as u64 + self.links.wide_bytes() + self.rows.rest_bytes(self.end())
     }
 
     /// The point walks begin at, and its layer.
@@ -240,6 +253,7 @@ impl Graph {
         if !self.set_linked(id) {
             return;
         }
+        steps::at("link.begun");
         let layer = layer_of(id, self.options.m);
         if self.entry().is_none() {
             let held = lock(&self.entry);
@@ -303,6 +317,7 @@ impl Graph {
             let held = self.links.hold(id);
             self.links.set(id, at, &chosen);
             drop(held);
+            steps::at("link.halfway");
             for neighbour in &chosen {
                 // SAFETY: the caller's promise.
                 unsafe { self.connect(*neighbour, id, at, &mut nearest, scratch) };
@@ -332,7 +347,7 @@ impl Graph {
         let Scratch { ids, ranks, .. } = scratch;
         ids.clear();
         for (_, near) in nearest.iter().take(HEIRS) {
-            for far in self.links.neighbours(*near, layer) {
+            for far in self.neighbours(*near, layer) {
                 if far != id && !ids.contains(&far) && !self.is_leaving(far) {
                     ids.push(far);
                 }
@@ -413,7 +428,7 @@ impl Graph {
     ) {
         let _held = self.links.hold(id);
         scratch.ids.clear();
-        scratch.ids.extend(self.links.neighbours(id, layer));
+        scratch.ids.extend(self.neighbours(id, layer));
         if id == new || scratch.ids.contains(&new) || self.links.push(id, layer, new) {
             return;
         }
@@ -484,7 +499,7 @@ impl Graph {
         });
         while let Some(at) = beam.advance() {
             ids.clear();
-            for id in self.links.neighbours(at, layer) {
+            for id in self.neighbours(at, layer) {
                 if seen.insert(id) {
                     self.rows.prefetch(id as usize);
                     ids.push(id);

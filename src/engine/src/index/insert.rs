@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::generation::{Arrival, Generation, Life, Writer, invalid};
 use super::points::State;
 use super::shared::Shared;
+use crate::steps;
 use crate::store::keys::clip_text;
 use crate::store::{ItemContent, Marks, ModelKey, NewItems, TextHash, keys, lock, write};
 
@@ -131,9 +132,11 @@ impl Generation {
             self.set_life(Life::Stale(error.message.clone()));
             return Err(error);
         }
+        steps::at("insert.kept");
         if durable {
             shared.store.sync()?;
             self.made_durable(marks);
+            steps::at("insert.synced");
         }
         self.save_soon(shared);
         Ok(marks.writes)
@@ -175,7 +178,9 @@ impl Generation {
         // A build that is interrupted is begun anew: what it writes need not be safe before its end.
         let logged = self.model.is_some() || self.life() != Life::Building;
         let new = NewItems { generation, stamp, marks, items, pending, logged };
+        steps::at("insert.write");
         shared.store.insert_items(&new)?;
+        steps::at("insert.written");
         writer.marks = marks;
         Ok(())
     }

@@ -1,13 +1,19 @@
 //! Neighbour lists: flat, of a fixed capacity, read without a lock while they are written.
 //!
-//! A list's place is an atomic number, 0 for none and else a point's id plus one; the first 0 ends the
-//! list. Who writes a list holds its lock; a reader may see some places from before and some from
-//! after, each of them a point.
+//! A place of a list has a number, 0 for none and else a point's id plus one; the first 0 ends the list.
+//!
+//! ```text
+//! layer 0       low u16 * 2m | middle u8 * 2m; where a neighbour's number takes more, high u8 * 2m elsewhere
+//! other layers  number u32 * m
+//! ```
+//!
+//! Who writes a list holds its lock; who reads it without one may see some places from before and some from
+//! after, and on layer 0 one that is of both: a number that is perhaps no point's, or not this one's neighbour.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use super::arena::Arena;
+use super::arena::{Arena, CHUNK_ROWS};
 use super::graph::PointId;
 use crate::store::lock;
 
@@ -21,6 +27,8 @@ pub const MAX_LAYER: usize = 15;
 pub struct Links {
     m: usize,
     lowest: Arena,
+    /// Highest bytes of the numbers in `lowest`, in chunks that have one that is not 0.
+    highest: Arena,
     upper: Arena,
     /// By point, the row of its list on layer 1 in `upper` plus one; those of the layers above follow.
     upper_at: Arena,
@@ -45,7 +53,8 @@ impl Links {
     pub fn new(m: usize) -> Self {
         Self {
             m,
-            lowest: Arena::new(2 * m * 4),
+            lowest: Arena::new(2 * m * 3),
+            highest: Arena::new(2 * m),
             upper: Arena::new(m * 4),
             upper_at: Arena::new(4),
             next_upper: Mutex::new(0),
@@ -83,7 +92,12 @@ impl Links {
 
     /// Bytes the lists of a point take, on average.
     pub fn point_bytes(&self) -> usize {
-        2 * self.m * 4 + 4 + self.m * 4 / (self.m - 1).max(1)
+        2 * self.m * 3 + 4 + self.m * 4 / (self.m - 1).max(1)
+    }
+
+    /// Bytes that lists with large numbers take beyond that, at most.
+    pub fn wide_bytes(&self) -> u64 {
+        (self.highest.mapped() * CHUNK_ROWS * self.highest.stride()) as u64
     }
 
     fn upper_at(&self, id: PointId) -> &AtomicU32 {
@@ -93,23 +107,37 @@ impl Links {
 
     /// A point's list. The point must be on this layer.
     #[inline(always)]
-    pub fn list(&self, id: PointId, layer: usize) -> &[AtomicU32] {
-        let row = if layer == 0 {
-            self.lowest.row(id as usize)
-        } else {
-            let first = self.upper_at(id).load(Ordering::Acquire) as usize;
-            debug_assert!(first > 0 && layer <= layer_of(id, self.m));
-            self.upper.row(first - 1 + layer - 1)
-        };
-        // SAFETY: `reserve` made the row before the id became known to anybody; it has `capacity`
-        // places of four bytes, only ever used as atomic numbers.
-        unsafe { std::slice::from_raw_parts(row.cast::<AtomicU32>(), self.capacity(layer)) }
+    fn list(&self, id: PointId, layer: usize) -> List<'_> {
+        let places = self.capacity(layer);
+        if layer == 0 {
+            let (row, high) = (self.lowest.row(id as usize), self.highest.row(id as usize));
+            // SAFETY: `reserve` made the row before the id became known to anybody. It has `places` numbers of two
+            // bytes, aligned as rows of an even size are, and as many of one, only ever used as atomic numbers; so
+            // has a row of `highest`, where its chunk is there.
+            return unsafe {
+                List::Lowest {
+                    low: std::slice::from_raw_parts(row.cast::<AtomicU16>(), places),
+                    middle: std::slice::from_raw_parts(row.add(2 * places).cast(), places),
+                    high: match high.is_null() {
+                        true => &[],
+                        false => std::slice::from_raw_parts(high.cast::<AtomicU8>(), places),
+                    },
+                }
+            };
+        }
+        let first = self.upper_at(id).load(Ordering::Acquire) as usize;
+        debug_assert!(first > 0 && layer <= layer_of(id, self.m));
+        let row = self.upper.row(first - 1 + layer - 1);
+        // SAFETY: as above, with places of four bytes.
+        List::Upper(unsafe { std::slice::from_raw_parts(row.cast::<AtomicU32>(), places) })
     }
 
-    /// A point's neighbours.
+    /// A point's neighbours. Who does not hold the list may be given any number on layer 0.
+    #[inline(always)]
     pub fn neighbours(&self, id: PointId, layer: usize) -> impl Iterator<Item = PointId> + '_ {
-        let places = self.list(id, layer).iter().map(|place| place.load(Ordering::Acquire));
-        places.take_while(|place| *place != 0).map(|place| place - 1)
+        let list = self.list(id, layer);
+        let numbers = (0..self.capacity(layer)).map(move |place| list.get(place));
+        numbers.take_while(|number| *number != 0).map(|number| number - 1)
     }
 
     /// Asks the processor for a point's lowest list ahead of its use.
@@ -123,6 +151,7 @@ impl Links {
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(start);
                 _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64));
+                _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(6 * self.m - 1));
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -136,22 +165,65 @@ impl Links {
 
     /// Replaces a list. The caller holds it.
     pub fn set(&self, id: PointId, layer: usize, neighbours: &[PointId]) {
+        self.widen(id, layer, neighbours);
         let list = self.list(id, layer);
-        for (place, neighbour) in list.iter().zip(neighbours) {
-            place.store(neighbour + 1, Ordering::Release);
-        }
-        for place in &list[neighbours.len().min(list.len())..] {
-            place.store(0, Ordering::Release);
+        for place in 0..self.capacity(layer) {
+            list.put(place, neighbours.get(place).map_or(0, |neighbour| neighbour + 1));
         }
     }
 
     /// Adds a neighbour to a list that has room; whether it had. The caller holds the list.
     pub fn push(&self, id: PointId, layer: usize, neighbour: PointId) -> bool {
-        let free = self.list(id, layer).iter().find(|place| place.load(Ordering::Relaxed) == 0);
+        self.widen(id, layer, &[neighbour]);
+        let list = self.list(id, layer);
+        let free = (0..self.capacity(layer)).find(|place| list.get(*place) == 0);
         if let Some(place) = free {
-            place.store(neighbour + 1, Ordering::Release);
+            list.put(place, neighbour + 1);
         }
         free.is_some()
+    }
+
+    /// Makes room for the highest bytes of numbers, where one needs it.
+    fn widen(&self, id: PointId, layer: usize, neighbours: &[PointId]) {
+        if layer == 0 && neighbours.iter().any(|neighbour| neighbour + 1 >= 1 << 24) {
+            // Without memory for it the neighbours are cut off, and `reach_all` finds whom that has cost the last link.
+            self.highest.reserve(id as usize);
+        }
+    }
+}
+
+/// One point's list on a layer.
+enum List<'a> {
+    Lowest { low: &'a [AtomicU16], middle: &'a [AtomicU8], high: &'a [AtomicU8] },
+    Upper(&'a [AtomicU32]),
+}
+
+impl List<'_> {
+    #[inline(always)]
+    fn get(&self, place: usize) -> u32 {
+        match self {
+            Self::Lowest { low, middle, high } => {
+                let high = high.get(place).map_or(0, |high| high.load(Ordering::Acquire));
+                u32::from(low[place].load(Ordering::Acquire))
+                    | u32::from(middle[place].load(Ordering::Acquire)) << 16
+                    | u32::from(high) << 24
+            }
+            Self::Upper(numbers) => numbers[place].load(Ordering::Acquire),
+        }
+    }
+
+    fn put(&self, place: usize, number: u32) {
+        match self {
+            Self::Lowest { low, middle, high } => {
+                let number = if high.is_empty() && number >= 1 << 24 { 0 } else { number };
+                if let Some(high) = high.get(place) {
+                    high.store((number >> 24) as u8, Ordering::Release);
+                }
+                middle[place].store((number >> 16) as u8, Ordering::Release);
+                low[place].store(number as u16, Ordering::Release);
+            }
+            Self::Upper(numbers) => numbers[place].store(number, Ordering::Release),
+        }
     }
 }
 
@@ -185,5 +257,23 @@ mod tests {
         assert_eq!(read(high, 0), [0, 9, 5, 6]);
         links.set(high, 0, &[1]);
         assert_eq!((read(high, 0), read(0, 0)), (vec![1], vec![]));
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_kept() {
+        let links = Links::new(3);
+        assert!(links.reserve(5) && links.reserve(6));
+        let read = |id| links.neighbours(id, 0).collect::<Vec<_>>();
+        let large = [0, 0xfffe, 0xffff, 0x00ff_fffd, 0x00ff_fffe, 0x03ff_ffff];
+        links.set(5, 0, &large[..4]);
+        assert!(links.highest.mapped() == 0 && read(5) == large[..4]);
+        for more in [0x00ff_ffff, 0x0100_0000] {
+            links.set(6, 0, &[]);
+            assert!(links.push(6, 0, more) && links.push(6, 0, 2) && read(6) == [more, 2]);
+        }
+        links.set(5, 0, &large);
+        assert_eq!((read(5), links.highest.mapped()), (large.to_vec(), 1));
+        links.set(5, 0, &[7, 0x0200_0000]);
+        assert_eq!(read(5), [7, 0x0200_0000]);
     }
 }

@@ -10,6 +10,7 @@ use super::graph::PointId;
 use super::insert::{Embedding, Incoming};
 use super::points::State;
 use super::shared::Shared;
+use crate::steps;
 use crate::store::{DurableState, Item, ItemContent, Marks, TextHash, keys, lock, write};
 
 /// Entries handled under one lock.
@@ -47,9 +48,11 @@ impl Generation {
             // The record comes last: interrupted, all of this is done again.
             for tids in void.chunks(CHUNK) {
                 shared.store.delete_items(&writer.record, tids, None)?;
+                steps::at("recover.deleted");
             }
             let marks = Marks { highest: end.lsn, ..writer.marks };
             shared.store.delete_items(&record, &[], Some(marks))?;
+            steps::at("recover.written");
             shared.store.sync()?;
             writer.marks = marks;
             self.forget_durable(end.lsn);
@@ -76,7 +79,9 @@ impl Generation {
             return Ok(());
         }
         // What was inserted since the start is in the store too.
+        steps::at("load.recovered");
         self.restore_graph(shared)?;
+        steps::at("load.restored");
         writer.touched = Some(HashSet::new());
         let mut items = shared.store.items(&writer.record)?;
         drop(writer);
@@ -87,6 +92,7 @@ impl Generation {
                 break;
             }
             lost += self.load_chunk(shared, chunk)?;
+            steps::at("load.chunk");
         }
         let stopped = || shared.jobs.stopped() || self.life() != Life::Loading;
         let (graph, linker) = self.graph();
@@ -108,6 +114,7 @@ impl Generation {
         } else if !stopped() {
             self.set_life(Life::Ready);
             linker.resume();
+            steps::at("load.ready");
         }
         drop(writer);
         drop(items);
@@ -182,10 +189,12 @@ impl Generation {
         let (graph, linker) = self.graph();
         let leaving: Vec<PointId> = write(&self.table).points.take_dead();
         drop(writer);
+        steps::at("repair.begun");
         let stopped = || shared.jobs.stopped() || self.life() != Life::Ready;
         if !linker.wait_for(&leaving, &stopped) || !graph.unlink(&leaving, &stopped) {
             return Ok(());
         }
+        steps::at("repair.unlinked");
         let writer = lock(&self.writer);
         let mut table = write(&self.table);
         // Everything may have been removed, and begun anew, meanwhile.
@@ -197,6 +206,7 @@ impl Generation {
         drop(writer);
         self.unsaved.fetch_add(leaving.len(), std::sync::atomic::Ordering::Relaxed);
         self.save_soon(shared);
+        steps::at("repair.released");
         shared.store.reclaim_items(self.id())?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The memory all generations may take together, and what each takes.
+//! The memory all generations and rankings may take together, and what each takes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +31,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit()
     }
 
+    /// What is used.
+    #[cfg(test)]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn replace(&self, old: u64, new: u64) {
         self.used.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
     }
@@ -45,7 +51,7 @@ pub fn trim() {
     }
 }
 
-/// What one generation uses; given back when this is dropped.
+/// What one generation or ranking uses; given back when this is dropped.
 pub struct Share {
     budget: std::sync::Arc<Budget>,
     bytes: AtomicU64,
@@ -55,6 +61,11 @@ impl Share {
     /// Nothing yet.
     pub fn new(budget: std::sync::Arc<Budget>) -> Self {
         Self { budget, bytes: AtomicU64::new(0) }
+    }
+
+    /// Another share of the same budget.
+    pub fn another(&self) -> Self {
+        Self::new(std::sync::Arc::clone(&self.budget))
     }
 
     /// The budget it is a share of.

@@ -53,6 +53,7 @@ use onyx_protocol::{ErrorKind, WireError};
 pub use queue::PendingBatch;
 pub use ranking::{Found, Ranking, Wanted};
 
+use crate::steps;
 use crate::store::{
     DurableState, GenerationRecord, Marks, ModelKey, Store, TextHash, lock, read, write,
 };
@@ -61,6 +62,7 @@ use generation::{Generation, Life, absent, invalid};
 use jobs::{Job, Jobs};
 use memory::Budget;
 use queue::Queue;
+use ranking::Rankings;
 use shared::Shared;
 
 /// Background threads: one may be busy with something large while a search asks for another graph.
@@ -102,6 +104,7 @@ impl Indexes {
             budget: Arc::new(Budget::new(memory)),
             queue,
             jobs: Jobs::default(),
+            rankings: Rankings::default(),
             system_identifier,
             recovery: RwLock::new(recovery),
             generations: RwLock::new(HashMap::new()),
@@ -183,7 +186,10 @@ impl Indexes {
             }
         }
         drop(generations);
-        Ok(self.shared.store.sync()?)
+        steps::at("create.written");
+        self.shared.store.sync()?;
+        steps::at("create.synced");
+        Ok(())
     }
 
     fn check_header(
@@ -400,7 +406,9 @@ impl Indexes {
             generation.set_life(Life::Dropped);
             // Whoever is writing to it has ended then, and whoever comes later sees it dropped.
             let writer = lock(&generation.writer);
+            steps::at("drop.write");
             let dropped = self.shared.store.drop_generation(*id);
+            steps::at("drop.written");
             drop(writer);
             dropped?;
             self.shared.jobs.add(Job::Reclaim(*id));

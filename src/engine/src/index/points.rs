@@ -36,6 +36,9 @@ pub enum State {
 const NONE: HeapTid = HeapTid::MAX;
 const MANY: HeapTid = HeapTid::MAX - 1;
 
+/// Columns grow by one place in so many.
+const GROW_SHARE: usize = 16;
+
 /// First half of a content's hash, enough to tell contents apart.
 pub type ContentId = [u8; 16];
 
@@ -50,8 +53,10 @@ pub struct Points {
     /// Of points with more than one.
     many: HashMap<PointId, BTreeSet<HeapTid>>,
     free: Vec<PointId>,
-    /// With a part of the heap tuple's hash, because a point may have several.
-    by_tid: HashTable<(u32, PointId)>,
+    /// Points with one heap tuple, by that.
+    by_tid: HashTable<PointId>,
+    /// The points of all others.
+    of_many: HashMap<HeapTid, PointId>,
     by_content: HashTable<PointId>,
     keeps_tails: bool,
     entries: usize,
@@ -69,14 +74,10 @@ fn halves(hash: &TextHash) -> (ContentId, ContentId) {
     (head, tail)
 }
 
-/// A part of a heap tuple's hash.
-fn part_of(tid: HeapTid) -> u32 {
+/// A step of splitmix64. Blocks and places in them are small numbers, and a table looks at the highest bits too.
+fn tid_hash(tid: HeapTid) -> u64 {
     let x = (tid ^ tid >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (x >> 32) as u32
-}
-
-fn spread(part: u32) -> u64 {
-    u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    (x ^ x >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The hash is one already.
@@ -107,8 +108,6 @@ impl Points {
         }
         let id = self.find(&head).unwrap_or_else(|| self.new_point(content));
         self.change(id, |points| points.put_tid(id, tid));
-        let part = part_of(tid);
-        self.by_tid.insert_unique(spread(part), (part, id), |(part, _)| spread(*part));
         self.entries += 1;
         self.fill(content, state)
     }
@@ -191,12 +190,7 @@ impl Points {
 
     /// Removes the entry of a heap tuple; whether there was one.
     pub fn remove(&mut self, tid: HeapTid) -> bool {
-        let part = part_of(tid);
-        let Self { by_tid, tids, many, .. } = self;
-        let found =
-            by_tid.find_entry(spread(part), |(p, id)| *p == part && has_tid(tids, many, *id, tid));
-        let Ok(found) = found else { return false };
-        let ((_, id), _) = found.remove();
+        let Some(id) = self.point_of(tid) else { return false };
         self.entries -= 1;
         self.change(id, |points| points.take_tid(id, tid));
         let state = self.states[id as usize];
@@ -252,9 +246,9 @@ impl Points {
 
     /// The point of a heap tuple.
     pub fn point_of(&self, tid: HeapTid) -> Option<PointId> {
-        let part = part_of(tid);
-        let is = |(p, id): &(u32, PointId)| *p == part && has_tid(&self.tids, &self.many, *id, tid);
-        self.by_tid.find(spread(part), is).map(|(_, id)| *id)
+        let is = |id: &PointId| self.tids[*id as usize] == tid;
+        let one = self.by_tid.find(tid_hash(tid), is);
+        one.or_else(|| self.of_many.get(&tid)).copied()
     }
 
     /// All heap tuples, in no order.
@@ -300,10 +294,12 @@ impl Points {
 
     /// An estimate of the memory it takes.
     pub fn memory_bytes(&self) -> u64 {
-        let columns = self.states.len() * (1 + 16 + 8) + self.tails.len() * 16;
+        let columns = self.states.capacity()
+            + (self.contents.capacity() + self.tails.capacity()) * size_of::<ContentId>()
+            + self.tids.capacity() * size_of::<HeapTid>();
         // A bucket has one byte more than its value.
-        let tables = self.by_tid.capacity() * 8 / 7 * 9 + self.by_content.capacity() * 8 / 7 * 5;
-        let many: usize = self.many.values().map(|tids| 80 + tids.len() * 12).sum();
+        let tables = (self.by_tid.capacity() + self.by_content.capacity()) * 8 / 7 * 5;
+        let many = self.many.len() * 80 + self.of_many.capacity() * 32;
         (columns + tables + many + self.free.capacity() * 4) as u64
     }
 
@@ -313,6 +309,14 @@ impl Points {
     }
 
     fn grow(&mut self) {
+        if self.states.len() == self.states.capacity() {
+            // Twice as much, as a column does by itself, would be a large part of what is kept here.
+            let more = self.states.len() / GROW_SHARE + 64;
+            self.states.reserve_exact(more);
+            self.contents.reserve_exact(more);
+            self.tids.reserve_exact(more);
+            self.tails.reserve_exact(if self.keeps_tails { more } else { 0 });
+        }
         self.states.push(State::Free);
         self.contents.push([0; 16]);
         self.tids.push(NONE);
@@ -347,27 +351,46 @@ impl Points {
 
     fn put_tid(&mut self, id: PointId, tid: HeapTid) {
         match self.tids[id as usize] {
-            NONE => self.tids[id as usize] = tid,
+            NONE => self.put_one(id, tid),
             MANY => {
                 self.many.entry(id).or_default().insert(tid);
+                self.of_many.insert(tid, id);
             }
             old => {
-                self.many.insert(id, BTreeSet::from([old, tid]));
+                self.take_one(id, old);
                 self.tids[id as usize] = MANY;
+                self.many.insert(id, BTreeSet::from([old, tid]));
+                self.of_many.extend([(old, id), (tid, id)]);
             }
         }
     }
 
+    /// Makes a heap tuple a point's only one.
+    fn put_one(&mut self, id: PointId, tid: HeapTid) {
+        let Self { by_tid, tids, .. } = self;
+        tids[id as usize] = tid;
+        by_tid.insert_unique(tid_hash(tid), id, |id| tid_hash(tids[*id as usize]));
+    }
+
+    fn take_one(&mut self, id: PointId, tid: HeapTid) {
+        if let Ok(found) = self.by_tid.find_entry(tid_hash(tid), |other| *other == id) {
+            found.remove();
+        }
+        self.tids[id as usize] = NONE;
+    }
+
     fn take_tid(&mut self, id: PointId, tid: HeapTid) {
         if self.tids[id as usize] != MANY {
-            self.tids[id as usize] = NONE;
+            self.take_one(id, tid);
             return;
         }
+        self.of_many.remove(&tid);
         let Some(tids) = self.many.get_mut(&id) else { return };
         tids.remove(&tid);
-        if let (1, Some(last)) = (tids.len(), tids.first()) {
-            self.tids[id as usize] = *last;
+        if let (1, Some(last)) = (tids.len(), tids.first().copied()) {
             self.many.remove(&id);
+            self.of_many.remove(&last);
+            self.put_one(id, last);
         }
     }
 
@@ -393,18 +416,6 @@ impl Points {
             State::Failed => apply(&mut self.failed_entries, entries),
             State::Free | State::Arriving => {}
         }
-    }
-}
-
-fn has_tid(
-    tids: &[HeapTid],
-    many: &HashMap<PointId, BTreeSet<HeapTid>>,
-    id: PointId,
-    tid: HeapTid,
-) -> bool {
-    match tids[id as usize] {
-        MANY => many.get(&id).is_some_and(|tids| tids.contains(&tid)),
-        own => own == tid,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The graph proposes a few points, which mostly is enough. A narrow filter wants many times its LIMIT. The graph would be asked for ever more, each time from the beginning,
 //! and misses most of what it misses among the farthest; ranking all points reads them in order and misses none.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use onyx_protocol::WireError;
 use onyx_protocol::index::{GenerationId, Hit};
@@ -11,9 +11,10 @@ use onyx_protocol::index::{GenerationId, Hit};
 use super::Indexes;
 use super::generation::Generation;
 use super::graph::{Graph, PointId};
+use super::memory::Share;
 use super::search::{Candidate, Question, SMALL_POINTS, by_distance, is_much};
 use super::shared::Shared;
-use crate::store::read;
+use crate::store::{lock, read};
 
 /// Points that are kept of a ranking, at least; when a scan goes on behind them, all are ranked again.
 const KEPT_POINTS: usize = 65_536;
@@ -56,96 +57,47 @@ pub struct Ranking {
     generation: GenerationId,
     query: Vec<f32>,
     graph: Weak<Graph>,
-    /// The first `sorted` in order, all others behind them.
-    points: Vec<(f32, PointId)>,
-    sorted: usize,
     /// Candidates it was made of. Who asks for more asks for better ones.
     candidates: usize,
     /// Whether no point was left out.
     whole: bool,
+    given: usize,
+    kept: Arc<Kept>,
+}
+
+/// What takes the memory of a ranking. Between two times it may be taken away for what needs it more.
+pub(super) struct Kept {
+    points: Mutex<Option<Ranked>>,
+    share: Share,
+}
+
+/// Ranked points.
+#[derive(Default)]
+struct Ranked {
+    /// The first `sorted` in order, all others behind them.
+    points: Vec<(f32, PointId)>,
+    sorted: usize,
     /// Points whose entries have been measured.
     measured: usize,
     /// Entries that have been measured and not been given out.
     waiting: Vec<Candidate>,
-    given: usize,
 }
 
-impl Ranking {
-    /// Of what a graph proposes, nearest first.
-    pub(super) fn proposed(
-        generation: &Generation,
-        graph: &Arc<Graph>,
-        query: &[f32],
-        points: Vec<(f32, PointId)>,
-        candidates: usize,
-    ) -> Self {
-        Self {
-            candidates,
-            generation: generation.id(),
-            query: query.to_vec(),
-            graph: Arc::downgrade(graph),
-            sorted: points.len(),
-            points,
-            whole: false,
-            measured: 0,
-            waiting: Vec::new(),
-            given: 0,
+impl Kept {
+    /// Gives the memory back, unless it is in use just now. Whether there was any.
+    pub(super) fn forget(&self) -> bool {
+        let forgotten = self.points.try_lock().ok().and_then(|mut points| points.take());
+        if forgotten.is_some() {
+            self.share.set(0);
         }
+        forgotten.is_some()
     }
+}
 
-    fn is_of(&self, generation: &Generation, query: &[f32], wanted: Wanted) -> bool {
-        let (graph, _) = generation.graph();
-        self.generation == generation.id()
-            && self.given == wanted.after
-            && self.candidates >= wanted.ef
-            && std::ptr::eq(self.graph.as_ptr(), Arc::as_ptr(&graph))
-            && self.query == query
-    }
-
-    /// The next entries. `None` when the ranking ends before they do.
-    pub(super) fn next(
-        &mut self,
-        generation: &Generation,
-        shared: &Shared,
-        count: usize,
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Option<Found>, WireError> {
-        let Some(graph) = self.graph.upgrade() else { return Ok(None) };
-        let target = self.given + count;
-        let ahead = AHEAD + target / AHEAD_SHARE;
-        let walk = graph.walk();
-        let mut brought = true;
-        while self.measured < self.points.len()
-            && (brought || self.measured < target + ahead || self.waiting.len() < count)
-        {
-            let end = target.max(self.measured + ahead).min(self.points.len());
-            self.sort(end);
-            let mut ids: Vec<PointId> =
-                self.points[self.measured..end].iter().map(|(_, id)| *id).collect();
-            // Only of those that are live within the walk the rows stay what they are.
-            let table = read(&generation.table);
-            ids.retain(|id| table.points.is_live(*id));
-            drop(table);
-            let question = Question { query: &self.query, k: usize::MAX / 4, cancelled };
-            let found = generation.measure(shared, &graph, &walk, &question, &ids)?.candidates;
-            let nearest = found.iter().map(|c| c.distance).fold(f64::INFINITY, f64::min);
-            brought = self.waiting.len() < count || {
-                self.waiting.select_nth_unstable_by(count - 1, by_distance);
-                nearest < self.waiting[count - 1].distance
-            };
-            self.waiting.extend(found);
-            self.measured = end;
-        }
-        if self.waiting.len() < count && !self.whole {
-            return Ok(None);
-        }
-        self.waiting.sort_unstable_by(by_distance);
-        let rest = self.waiting.split_off(count.min(self.waiting.len()));
-        let given = std::mem::replace(&mut self.waiting, rest);
-        self.given += given.len();
-        let complete = self.whole && self.waiting.is_empty() && self.measured == self.points.len();
-        let hits = given.iter().map(|c| Hit { tid: c.tid, distance: c.distance }).collect();
-        Ok(Some(Found { hits, complete }))
+impl Ranked {
+    fn bytes(&self) -> u64 {
+        let waiting = self.waiting.capacity() * size_of::<Candidate>();
+        (self.points.capacity() * size_of::<(f32, PointId)>() + waiting) as u64
     }
 
     /// Brings the first `end` in order.
@@ -164,25 +116,151 @@ impl Ranking {
     }
 }
 
+impl Ranking {
+    /// Of what a graph proposes, nearest first.
+    pub(super) fn proposed(
+        generation: &Generation,
+        graph: &Arc<Graph>,
+        query: &[f32],
+        points: Vec<(f32, PointId)>,
+        candidates: usize,
+    ) -> Self {
+        let ranked = Ranked { sorted: points.len(), points, ..Ranked::default() };
+        Self::new(generation, graph, query, ranked, candidates, generation.share.another())
+    }
+
+    fn new(
+        generation: &Generation,
+        graph: &Arc<Graph>,
+        query: &[f32],
+        ranked: Ranked,
+        candidates: usize,
+        share: Share,
+    ) -> Self {
+        share.set(ranked.bytes());
+        Self {
+            candidates,
+            generation: generation.id(),
+            query: query.to_vec(),
+            graph: Arc::downgrade(graph),
+            whole: false,
+            given: 0,
+            kept: Arc::new(Kept { points: Mutex::new(Some(ranked)), share }),
+        }
+    }
+
+    fn is_of(&self, generation: &Generation, query: &[f32], wanted: Wanted) -> bool {
+        let (graph, _) = generation.graph();
+        self.generation == generation.id()
+            && self.given == wanted.after
+            && self.candidates >= wanted.ef
+            && std::ptr::eq(self.graph.as_ptr(), Arc::as_ptr(&graph))
+            && self.query == query
+    }
+
+    /// The next entries. `None` when the ranking ends before they do, or was given up for its memory.
+    pub(super) fn next(
+        &mut self,
+        generation: &Generation,
+        shared: &Shared,
+        count: usize,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Found>, WireError> {
+        let Some(graph) = self.graph.upgrade() else { return Ok(None) };
+        let Some(mut ranked) = lock(&self.kept.points).take() else { return Ok(None) };
+        let target = self.given + count;
+        let ahead = AHEAD + target / AHEAD_SHARE;
+        let walk = graph.walk();
+        let mut brought = true;
+        while ranked.measured < ranked.points.len()
+            && (brought || ranked.measured < target + ahead || ranked.waiting.len() < count)
+        {
+            let end = target.max(ranked.measured + ahead).min(ranked.points.len());
+            ranked.sort(end);
+            let mut ids: Vec<PointId> =
+                ranked.points[ranked.measured..end].iter().map(|(_, id)| *id).collect();
+            // Only of those that are live within the walk the rows stay what they are.
+            let table = read(&generation.table);
+            ids.retain(|id| table.points.is_live(*id));
+            drop(table);
+            let question = Question { query: &self.query, k: usize::MAX / 4, cancelled };
+            let found = generation.measure(shared, &graph, &walk, &question, &ids)?.candidates;
+            let nearest = found.iter().map(|c| c.distance).fold(f64::INFINITY, f64::min);
+            brought = ranked.waiting.len() < count || {
+                ranked.waiting.select_nth_unstable_by(count - 1, by_distance);
+                nearest < ranked.waiting[count - 1].distance
+            };
+            ranked.waiting.extend(found);
+            ranked.measured = end;
+        }
+        if ranked.waiting.len() < count && !self.whole {
+            return Ok(None);
+        }
+        ranked.waiting.sort_unstable_by(by_distance);
+        let rest = ranked.waiting.split_off(count.min(ranked.waiting.len()));
+        let given = std::mem::replace(&mut ranked.waiting, rest);
+        self.given += given.len();
+        let complete =
+            self.whole && ranked.waiting.is_empty() && ranked.measured == ranked.points.len();
+        self.kept.share.set(ranked.bytes());
+        *lock(&self.kept.points) = Some(ranked);
+        let hits = given.iter().map(|c| Hit { tid: c.tid, distance: c.distance }).collect();
+        Ok(Some(Found { hits, complete }))
+    }
+}
+
+/// Rankings that may be given up for their memory.
+#[derive(Default)]
+pub(super) struct Rankings(Mutex<Vec<Weak<Kept>>>);
+
+impl Rankings {
+    fn add(&self, kept: &Arc<Kept>) {
+        let mut all = lock(&self.0);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(kept));
+    }
+
+    /// Gives up all that are not in use just now; whether there were any.
+    pub(super) fn forget(&self) -> bool {
+        let mut any = false;
+        lock(&self.0).retain(|one| {
+            let Some(one) = one.upgrade() else { return false };
+            let forgotten = one.forget();
+            any |= forgotten;
+            !forgotten
+        });
+        any
+    }
+}
+
 impl Generation {
-    /// Ranks all points for the entries a scan wants, and is going to.
+    /// Ranks all points for the entries a scan wants, and is going to. `None` when there is no memory for that.
     fn rank(
         &self,
+        shared: &Shared,
         query: &[f32],
         k: usize,
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Ranking, WireError> {
+    ) -> Result<Option<Ranking>, WireError> {
         let (graph, _) = self.graph();
         let kept = k.saturating_mul(KEPT_SHARE).max(KEPT_POINTS);
+        let share = self.share.another();
+        // Twice what is kept gathers before it is cut.
+        let most = kept.saturating_mul(2).min(graph.end());
+        let bytes = (most * size_of::<(f32, PointId)>()) as u64;
+        if !self.leave_rests_for(shared, bytes) {
+            return Ok(None);
+        }
+        share.set(bytes);
         let question = Question { query, k, cancelled };
         let first = self.rank_all(&graph, &question, kept)?;
         let whole = first.is_whole();
-        let points = first.into_points();
-        Ok(Ranking {
-            sorted: 0,
-            whole,
-            ..Ranking::proposed(self, &graph, query, points, usize::MAX)
-        })
+        let mut points = first.into_points();
+        points.shrink_to_fit();
+        let ranked = Ranked { points, ..Ranked::default() };
+        let new = Ranking::new(self, &graph, query, ranked, usize::MAX, share);
+        shared.rankings.add(&new.kept);
+        Ok(Some(Ranking { whole, ..new }))
     }
 
     fn is_worth_ranking(&self, wanted: Wanted) -> bool {
@@ -221,8 +299,9 @@ impl Indexes {
                 *ranking = (!found.complete).then_some(known);
                 return Ok(found);
             }
-            if generation.is_worth_ranking(wanted) {
-                let mut new = generation.rank(query, k, cancelled)?;
+            if generation.is_worth_ranking(wanted)
+                && let Some(mut new) = generation.rank(&self.shared, query, k, cancelled)?
+            {
                 // More may have been removed meanwhile than is kept beyond what is wanted.
                 if let Some(found) = new.next(&generation, &self.shared, k, cancelled)? {
                     *ranking = (!found.complete).then_some(new);

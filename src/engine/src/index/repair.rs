@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::beam::Scratch;
 use super::graph::{Graph, PointId};
 use super::links::layer_of;
+use crate::steps;
 use crate::store::lock;
 
 /// Passes over points nothing leads to; one is nearly always enough.
@@ -33,8 +34,9 @@ impl Graph {
                 continue;
             }
             for layer in 0..=layer_of(id, self.options.m) {
-                if self.links.neighbours(id, layer).any(|n| self.is_leaving(n)) {
+                if self.neighbours(id, layer).any(|n| self.is_leaving(n)) {
                     self.close_gap(id, layer);
+                    steps::at("repair.gap");
                 }
             }
         }
@@ -70,7 +72,7 @@ impl Graph {
         let walk = self.walk();
         let mut scratch = self.scratch();
         let (mut leave, mut stay) = (0, 0);
-        for near in self.links.neighbours(id, layer) {
+        for near in self.neighbours(id, layer) {
             *(if self.is_leaving(near) { &mut leave } else { &mut stay }) += 1;
         }
         // What lies behind a few is all there is to see; of many it is a ragged part.
@@ -86,13 +88,13 @@ impl Graph {
                 (if self.is_leaving(near) { behind } else { ids }).push(near);
             }
         };
-        for near in self.links.neighbours(id, layer).chain(around) {
+        for near in self.neighbours(id, layer).chain(around) {
             consider(near, &mut scratch.ids, &mut behind);
         }
         let mut at = 0;
         while scratch.ids.len() < enough && at < behind.len() {
             let from = behind[at];
-            for near in self.links.neighbours(from, layer) {
+            for near in self.neighbours(from, layer) {
                 consider(near, &mut scratch.ids, &mut behind);
             }
             at += 1;
@@ -102,7 +104,7 @@ impl Graph {
         unsafe { self.choose_anew(id, layer, &mut sorted, &mut scratch) };
         let mut chosen: Vec<PointId> = Vec::new();
         if lost {
-            chosen.extend(self.links.neighbours(id, layer));
+            chosen.extend(self.neighbours(id, layer));
         }
         drop(held);
         for near in chosen {
@@ -184,7 +186,7 @@ impl Graph {
         let mut open = vec![from];
         reached[from as usize] = true;
         while let Some(id) = open.pop() {
-            for neighbour in self.links.neighbours(id, 0) {
+            for neighbour in self.neighbours(id, 0) {
                 let Some(known) = reached.get_mut(neighbour as usize) else { continue };
                 if !*known {
                     *known = true;
@@ -228,7 +230,7 @@ impl Graph {
             let _held = self.links.hold(near);
             let mut is_led = self.links.push(near, 0, id);
             if !is_led {
-                let mut list: Vec<PointId> = self.links.neighbours(near, 0).collect();
+                let mut list: Vec<PointId> = self.neighbours(near, 0).collect();
                 let spare = |n: &PointId| parents.get(*n as usize) != Some(&near);
                 if let Some(at) = list.iter().rposition(spare) {
                     list[at] = id;

@@ -117,9 +117,7 @@ impl Rows {
     pub fn new(metric: Metric, dimensions: usize, layout: Layout) -> Self {
         let (row, rest) = match layout {
             Layout::Whole => (HEAD + 4 * dimensions, None),
-            Layout::Split => {
-                ((HEAD + dimensions).next_multiple_of(8), Some(Arena::new(3 * dimensions)))
-            }
+            Layout::Split => (HEAD + dimensions, Some(Arena::new(3 * dimensions))),
         };
         let rows = Arena::new(row.next_multiple_of(4));
         Self { metric, dimensions, layout, rows, rest }

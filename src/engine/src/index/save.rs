@@ -12,6 +12,7 @@ use super::graph::PointId;
 use super::jobs::Job;
 use super::shared::Shared;
 use super::snapshot::{self, Header, PART_IDS};
+use crate::steps;
 use crate::store::{lock, read, write};
 
 /// The graph is saved again when one in so many of its points has changed ...
@@ -107,10 +108,12 @@ impl Generation {
             let content = |id: PointId| contents[(id - first) as usize];
             let part = snapshot::encode_part(&graph, first, end, content);
             shared.store.put_graph_part(self.id(), moment, first, part)?;
+            steps::at("save.part");
         }
         let layout = graph.rows.layout();
         let header = Header { m: graph.options.m as u16, layout, moment, end };
         shared.store.put_graph_header(self.id(), moment, header.encode())?;
+        steps::at("save.published");
         self.moment.store(moment, Ordering::Relaxed);
         // Those that are linked by now may or may not be in what was saved.
         self.unsaved.fetch_sub(changed.saturating_sub(linker.count()), Ordering::Relaxed);

@@ -11,6 +11,8 @@ use super::generation::{Generation, Life};
 use super::jobs::{Job, Jobs};
 use super::memory::Budget;
 use super::queue::Queue;
+use super::ranking::Rankings;
+use crate::steps;
 use crate::store::{Store, read};
 
 /// The store, the threads and the generations.
@@ -20,6 +22,7 @@ pub struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) queue: Queue,
     pub(super) jobs: Jobs,
+    pub(super) rankings: Rankings,
     pub(super) system_identifier: u64,
     pub(super) recovery: RwLock<Option<RecoveryEnd>>,
     pub(super) generations: RwLock<HashMap<GenerationId, Arc<Generation>>>,
@@ -91,6 +94,7 @@ impl Shared {
                 }
             }
             Job::Reclaim(id) => {
+                steps::at("drop.reclaim");
                 if let Err(error) = self.store.reclaim_generation(id) {
                     log::warn!("index generation {}: {}", hex(id), words(&error.into()));
                 }

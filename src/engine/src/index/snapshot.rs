@@ -80,7 +80,7 @@ pub fn encode_part(
         bytes.extend(content);
         for layer in 0..=layer_of(id, graph.options.m) {
             list.clear();
-            list.extend(graph.links.neighbours(id, layer).filter(|n| *n < end));
+            list.extend(graph.neighbours(id, layer).filter(|n| *n < end));
             list.sort_unstable();
             list.dedup();
             bytes.push(list.len() as u8);

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Engine, background, listener, workers};
 use crate::index::Indexes;
+use crate::steps;
 use crate::store::{Store, StoreError, write};
 
 /// How long a predecessor that is just ending may hold the store.
@@ -72,7 +73,9 @@ pub fn run() -> Result<(), RunError> {
         });
     }
     init_log(&startup.settings.log_level);
+    stop_at(&startup.settings.stop_at);
     let store = Arc::new(open_store(Path::new(&startup.store_path)).map_err(failed)?);
+    steps::at("start.opened");
     let indexes = Indexes::open(
         Arc::clone(&store),
         startup.system_identifier,
@@ -90,6 +93,7 @@ pub fn run() -> Result<(), RunError> {
     background::start(&engine)?;
     listener::start(&engine, &startup.socket_path)
         .map_err(|cause| RunError::Socket { path: startup.socket_path.clone(), cause })?;
+    steps::at("start.listening");
     // The supervisor waits for this byte.
     io::stdout().write_all(b"+")?;
     io::stdout().flush()?;
@@ -114,6 +118,14 @@ pub fn give_up() -> ! {
     unsafe { libc::_exit(1) }
 }
 
+/// Takes over where a test wants this process to stop; the test waits for the line.
+fn stop_at(setting: &str) {
+    steps::set(setting);
+    if !setting.is_empty() {
+        log::info!("stops at {setting}");
+    }
+}
+
 /// Follows the supervisor until it lets go.
 fn obey(engine: &Engine, input: &mut impl Read) {
     loop {
@@ -122,6 +134,7 @@ fn obey(engine: &Engine, input: &mut impl Read) {
                 log::set_max_level(level(&settings.log_level));
                 engine.embedder.set_threads(settings.embed_threads as usize);
                 engine.indexes.set_memory_limit(settings.memory_limit);
+                stop_at(&settings.stop_at);
                 *write(&engine.settings) = settings;
             }
             Ok(Some(Control::RecoveryEnded(end))) => {

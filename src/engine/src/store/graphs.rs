@@ -5,6 +5,7 @@ use onyx_protocol::index::GenerationId;
 use super::keys::{Family, graph_header_key, graph_part_key, prefix_end};
 use super::rocks::Batch;
 use super::{Store, StoreError};
+use crate::steps;
 
 impl Store {
     /// The header of a generation's stored graph, if it has one.
@@ -43,6 +44,7 @@ impl Store {
         header: Vec<u8>,
     ) -> Result<(), StoreError> {
         self.db.flush(Family::Graphs)?;
+        steps::at("save.flushed");
         let mut batch = Batch::default();
         batch.put(Family::Graphs, graph_header_key(id), header);
         let (from, to) = (graph_part_key(id, 0, 0), graph_part_key(id, moment, 0));
@@ -51,6 +53,7 @@ impl Store {
             batch.delete_range(Family::Graphs, from.clone(), to);
         }
         self.write(batch)?;
+        steps::at("save.written");
         if stale {
             self.db.compact(Family::Graphs, &from, &graph_part_key(id, u64::MAX, 0))?;
         }

@@ -3,6 +3,7 @@
 use onyx_protocol::ErrorKind;
 
 use super::super::testing::Random;
+use super::super::{Ranking, Wanted};
 use super::*;
 
 /// Rows of 48 numbers: 192 bytes of numbers, of which 144 may be left to the store.
@@ -108,6 +109,42 @@ fn one_generation_makes_room_for_another() {
         assert_right(&world, &vectors);
         world.open(Some(CLEAN));
     }
+}
+
+#[test]
+fn rankings_count_and_are_given_up_for_points() {
+    let vectors = rows(20_000);
+    let limit = 6_000_000;
+    let world = World::with_memory(limit);
+    world.build_vectors(1, Metric::L2, &vectors[..18_000]);
+    let before = world.shared.budget.used();
+    // Scans of as many connections that go on: each keeps what it has ranked.
+    let wanted = |k, after| Wanted { k, ef: 40, after };
+    let mut rankings: Vec<Option<Ranking>> = (0..40).map(|_| None).collect();
+    for (ranking, query) in rankings.iter_mut().zip(&vectors) {
+        let first = world.go_on(id(1), query, wanted(40, 0), ranking, &|| false).unwrap();
+        let more = world.go_on(id(1), query, wanted(800, 40), ranking, &|| false).unwrap();
+        assert!(first.hits.len() == 40 && more.hits.len() >= 760);
+        assert!(world.shared.budget.used() <= limit + 100_000, "{}", world.shared.budget.used());
+    }
+    let kept = world.shared.budget.used() - world.memory_bytes();
+    assert!(kept > 18_000 * 8, "{kept} bytes of rankings, {before} before");
+    // They are no reason that an index does not fit, and who loses his ranks again.
+    for part in entries(&vectors).chunks(500) {
+        world.insert(id(1), 1, false, part.to_vec()).unwrap();
+    }
+    let live: Vec<_> =
+        vectors.iter().enumerate().map(|(at, v)| (at as HeapTid, v.as_slice())).collect();
+    for (ranking, query) in rankings.iter_mut().zip(&vectors).step_by(10) {
+        let found = world.go_on(id(1), query, wanted(900, 800), ranking, &|| false).unwrap();
+        let tids: Vec<HeapTid> = found.hits.iter().map(|hit| hit.tid).collect();
+        assert!(
+            recall(&[tids], &[truth(Metric::L2, &live, query, 900)]) >= 0.99
+                || found.hits.len() == 100
+        );
+    }
+    drop(rankings);
+    assert_eq!(world.shared.budget.used(), world.memory_bytes());
 }
 
 #[test]
