@@ -84,6 +84,21 @@ impl GitRepo {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// What a merge of two commits gives, as a tree of its own; none when there are conflicts.
+    ///
+    /// # Panics
+    /// When git fails.
+    pub fn merged(&self, ours: &str, theirs: &str) -> Option<Tree> {
+        let arguments = ["merge-tree", "--write-tree", "--no-messages", ours, theirs];
+        let output = self.command(&arguments).output().expect("the git program");
+        let said = String::from_utf8_lossy(&output.stdout);
+        match output.status.code() {
+            Some(0) => Some(self.checkout(said.trim())),
+            Some(1) => None,
+            _ => panic!("git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
     /// A commit's files, as a tree of their own.
     pub fn checkout(&self, commit: &str) -> Tree {
         let tree = Tree::new();

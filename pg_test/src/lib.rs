@@ -5,6 +5,7 @@
 //! | [`install`] | which server is tested and as whom it runs |
 //! | [`cluster`] | a server's life: start, stop, crash, its engine |
 //! | [`crash`] | what tests of crashes share: chance, and the way back |
+//! | [`clean`] | history and tables against clean ingests |
 //! | [`sql`] | short forms of queries, for tests |
 //! | [`git`] | git repositories with made and random histories |
 //! | [`graph`] | random graphs, and ways to ask for traversals of them |
@@ -23,6 +24,7 @@
 //! | `ONYX_MODEL_DIR` | directory of `model.onnx` and `tokenizer.json`; the installed ones unless set |
 //! | `ONYX_TEST_KEEP` | when set, clusters and their logs stay in the temporary directory |
 
+pub mod clean;
 pub mod cluster;
 pub mod crash;
 pub mod git;

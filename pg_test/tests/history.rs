@@ -2,67 +2,22 @@
 //! through edits, renames and moves.
 
 use onyx_pg_test::git::{self, Random};
-use onyx_pg_test::{Cluster, GitRepo, Sql, Tree};
+use onyx_pg_test::{Cluster, GitRepo, Sql, Tree, clean};
 use postgres::Client;
 
 const SHOP: &str = "class Cart:\n    def total(self):\n        return sum(self.items)\n\n\ndef tax(amount):\n    rate = 0.19\n    return amount * rate\n";
 
-/// What nodes are, apart from their ids.
-const NODE: &str = "n.path, n.kind, CASE WHEN n.kind <> 'repository' THEN n.name END AS name,
-    CASE WHEN n.kind <> 'repository' THEN n.qualified_name END AS qualified_name, n.language, n.visibility,
-    n.signature, n.doc, n.attributes, n.ordinal, n.start_byte, n.end_byte, n.start_line, n.end_line, n.content_hash,
-    p.kind AS parent_kind, CASE WHEN p.kind <> 'repository' THEN p.qualified_name END AS parent";
-
-fn as_of(repo: &str, at: &str) -> String {
-    format!(
-        "WITH a AS MATERIALIZED (SELECT * FROM onyx.nodes_as_of('{repo}', '{at}'))
-         SELECT {NODE} FROM a n LEFT JOIN a p ON p.id = n.parent_id"
-    )
-}
-
-fn head(repo: &str) -> String {
-    format!(
-        "SELECT {NODE} FROM (SELECT n.*, f.path FROM onyx.nodes n LEFT JOIN onyx.files f ON f.id = n.file_id) n
-         LEFT JOIN onyx.nodes p ON p.id = n.parent_id
-         WHERE n.repo_id = (SELECT id FROM onyx.repos WHERE name = '{repo}')"
-    )
-}
-
-#[track_caller]
-fn assert_same(client: &mut Client, one: &str, other: &str, when: &str) {
-    for (one, other, what) in [(one, other, "surplus"), (other, one, "missing")] {
-        let rows: Vec<String> =
-            client.column(&format!("SELECT d::text FROM (({one}) EXCEPT ALL ({other})) d LIMIT 5"));
-        assert_eq!(rows, [""; 0], "{what} {when}");
-    }
-}
-
 /// Whether a commit's nodes are those of a clean ingest of its tree.
 #[track_caller]
 fn assert_clean(client: &mut Client, repo: &str, at: &str, tree: &Tree) {
-    client.run(
-        "SELECT onyx.forget('clean') WHERE EXISTS (SELECT FROM onyx.repos WHERE name = 'clean')",
-    );
-    client.run(&format!("SELECT * FROM onyx.ingest_directory('clean', '{}')", tree.root()));
-    let (as_of, head) = (as_of(repo, at), head("clean"));
-    assert_same(client, &as_of, &head, &format!("at {at}"));
+    clean::ingest_clean(client, tree);
+    clean::assert_clean_nodes(client, repo, at);
 }
 
 /// Whether the tables show what the default branch's head has, with the same ids and edges.
 #[track_caller]
 fn assert_shown(client: &mut Client, repo: &str) {
-    let ids: Vec<i64> = client.column(&format!(
-        "SELECT coalesce(a.id, n.id) FROM onyx.nodes_as_of('{repo}') a
-         FULL JOIN (SELECT * FROM onyx.nodes
-                    WHERE repo_id = (SELECT id FROM onyx.repos WHERE name = '{repo}')) n
-              ON n.id = a.id AND n.kind = a.kind AND n.qualified_name = a.qualified_name
-                 AND n.parent_id IS NOT DISTINCT FROM a.parent_id
-         WHERE a.id IS NULL OR n.id IS NULL"
-    ));
-    assert_eq!(ids, [0_i64; 0], "nodes of {repo} that differ");
-    let differences: Vec<String> =
-        client.column(&format!("SELECT v::text FROM onyx.verify('{repo}') v"));
-    assert_eq!(differences, [""; 0], "verify {repo}");
+    clean::assert_shown(client, repo, "now");
 }
 
 fn node(client: &mut Client, repo: &str, name: &str) -> i64 {
@@ -480,4 +435,21 @@ fn every_example_of_the_page_gives_what_it_says() {
         rest = after;
     }
     assert!(count >= 11, "{count} examples");
+}
+
+#[test]
+fn what_is_around_a_definition_is_part_of_what_it_is() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let ingest = |client: &mut Client, around: &str| {
+        let text = format!("{around} {{\n    const MAX: u32 = 3;\n}}\n");
+        client.run(&format!("SELECT onyx.ingest_file('rust', 'src/lib.rs', $q${text}$q$)"));
+    };
+    ingest(&mut client, "mod limits");
+    ingest(&mut client, "fn limits()");
+    let max = "SELECT h.change, h.body_changed FROM onyx.nodes n, onyx.history(n.id) h WHERE n.name = 'MAX'";
+    assert_eq!(client.text(max), "created|f\nmodified|f");
+    // A constant of a function is not worth a text; as it was then, it is.
+    let found = "SELECT search_text_id IS NOT NULL FROM onyx.symbol_versions WHERE node_id = (SELECT id FROM onyx.nodes WHERE name = 'MAX') ORDER BY commit_id";
+    assert_eq!(client.text(found), "t\nf");
 }

@@ -151,6 +151,67 @@ fn assert_whole(client: &mut Client, repo: &str, when: &str) {
     }
 }
 
+/// Whether lines are blamed on commits that brought them: their node had them there, and the difference from
+/// every parent adds them. Of a text's equal lines nobody can say which is which.
+#[track_caller]
+fn assert_blamed(client: &mut Client, random: &mut Random, repo: &str, when: &str) {
+    let commits = commits_of(client, repo);
+    let (mut lines_of, mut diffs) = (HashMap::new(), HashMap::new());
+    let mut lines = |client: &mut Client, node: i64, commit: i32| -> Vec<String> {
+        let read = || -> Vec<String> {
+            let query = format!("SELECT coalesce(onyx.content_at({node}, '#{commit}'), '')");
+            client.one::<String>(&query).lines().map(str::to_owned).collect()
+        };
+        lines_of.entry((node, commit)).or_insert_with(read).clone()
+    };
+    let mut checked = 0;
+    for _ in 0..20 {
+        let commit = commits[random.below(commits.len())];
+        let nodes: Vec<i64> = client.column(&format!(
+            "SELECT id FROM onyx.nodes_as_of('{repo}', '#{commit}') WHERE kind IN ('file', 'class', 'function')"
+        ));
+        if nodes.is_empty() {
+            continue;
+        }
+        let node = nodes[random.below(nodes.len())];
+        let text = lines(client, node, commit);
+        let blame =
+            format!("SELECT text, commit_id FROM onyx.blame({node}, '#{commit}') ORDER BY line");
+        let blame = client.query(&blame, &[]).expect("a blame");
+        let blamed: Vec<(String, i32)> = blame.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert!(
+            text.iter().eq(blamed.iter().map(|(line, _)| line)),
+            "{blamed:?} of {text:?} {when}"
+        );
+        for (line, by) in blamed {
+            let is_in = |text: Vec<String>| text.iter().filter(|other| **other == line).count();
+            if line.trim().is_empty() || is_in(text.clone()) > 1 {
+                continue;
+            }
+            let which = format!("\"{line}\" of node {node} at #{commit}, blamed on #{by}, {when}");
+            assert!(commits.contains(&by), "{which}");
+            assert!(is_in(lines(client, node, by)) > 0, "it was not there: {which}");
+            let parents: Vec<i32> = client.column(&format!(
+                "SELECT parent_id FROM onyx.commit_parents WHERE commit_id = {by} AND parent_id IS NOT NULL"
+            ));
+            for parent in parents {
+                let diff = diffs.entry((node, parent, by)).or_insert_with(|| {
+                    let query =
+                        format!("SELECT text_diff FROM onyx.diff({node}, '#{parent}', '#{by}')");
+                    let row = client.query_opt(&query, &[]).expect("a difference");
+                    row.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default()
+                });
+                let added = format!("+{line}");
+                let is_new = diff.lines().any(|line| line == added);
+                let was_there = is_in(lines(client, node, parent)) > 0;
+                assert!(is_new || !was_there, "#{parent} had it: {which}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "{checked} lines {when}");
+}
+
 /// Whether a commit has the definitions of a clean ingest of its tree.
 #[track_caller]
 fn assert_clean(client: &mut Client, repo: &str, at: &str, tree: &Tree) {
@@ -186,6 +247,7 @@ fn forget_at_random(seed: u64) {
     }
     ingest(&mut client, "random", &repo);
     let was = remember(&mut client, &mut random, "random");
+    assert_blamed(&mut client, &mut random, "random", "before");
     // Another session knows what there was.
     let mut other = cluster().connect_to(&format!("forget{seed}"));
     let all = commits_of(&mut client, "random");
@@ -228,6 +290,7 @@ fn forget_at_random(seed: u64) {
     assert_remembered(&mut client, "random", &was, "after forgetting");
     assert_remembered(&mut other, "random", &was, "after forgetting, in another session");
     assert_whole(&mut client, "random", "after forgetting");
+    assert_blamed(&mut client, &mut random, "random", "after forgetting");
     assert_eq!(client.text("SELECT v::text FROM onyx.verify('random') v"), "");
 
     // What is new is taken, what is forgotten stays so.
@@ -263,6 +326,7 @@ fn forget_at_random(seed: u64) {
     client.run("SELECT onyx.forget_history('random', 'infinity')");
     assert_remembered(&mut client, "random", &was, "after forgetting everything");
     assert_whole(&mut client, "random", "after forgetting everything");
+    assert_blamed(&mut client, &mut random, "random", "after forgetting everything");
     for branch in repo.branches() {
         assert_clean(&mut other, "random", &branch, &repo.checkout(&branch));
     }
@@ -301,6 +365,14 @@ fn a_history_without_git_is_forgotten_too() {
     assert_eq!(after, before);
     assert_whole(&mut client, "shop", "after forgetting");
     let root = commits[2];
+    // What forgotten commits brought came with the first that is left; what one left brought stays its own.
+    assert_eq!(
+        client.text(&format!(
+            "SELECT b.line, b.commit_id = {root}, b.commit_id = {} FROM onyx.nodes n, onyx.blame(n.id) b WHERE n.name = 'tax'",
+            commits[3]
+        )),
+        "5|t|f\n6|f|t"
+    );
     let history = |name: &str| {
         format!(
             "SELECT h.commit_id = {root}, h.change FROM onyx.nodes n, onyx.history(n.id) h

@@ -3,50 +3,16 @@
 
 use std::path::Path;
 
+use onyx_pg_test::clean::{self, assert_same};
 use onyx_pg_test::git::{self, Random};
 use onyx_pg_test::{Cluster, GitRepo, Sql, Tree};
 use postgres::Client;
 
-/// Edges apart from ids, from `e` with its ends as `s` and `t`; a repository's own node has its name.
-const EDGE: &str = "s.path AS source_path, s.kind AS source_kind,
-    CASE WHEN s.kind <> 'repository' THEN s.qualified_name END AS source, s.ordinal AS source_ordinal,
-    t.path AS target_path, t.kind AS target_kind, t.qualified_name AS target, t.ordinal AS target_ordinal,
-    e.kind, e.path, e.line, e.col, e.resolution, e.confidence";
-
-fn edges_as_of(repo: &str, at: &str) -> String {
-    format!(
-        "WITH n AS MATERIALIZED (SELECT * FROM onyx.nodes_as_of('{repo}', '{at}'))
-         SELECT {EDGE} FROM onyx.edges_as_of('{repo}', '{at}') e
-         LEFT JOIN n s ON s.id = e.source_id LEFT JOIN n t ON t.id = e.target_id"
-    )
-}
-
-fn edges_of(repo: &str) -> String {
-    let node = "(SELECT n.*, f.path FROM onyx.nodes n LEFT JOIN onyx.files f ON f.id = n.file_id)";
-    format!(
-        "SELECT {EDGE} FROM (SELECT e.*, f.path FROM onyx.edges e LEFT JOIN onyx.files f ON f.id = e.file_id) e
-         JOIN {node} s ON s.id = e.source_id JOIN {node} t ON t.id = e.target_id
-         WHERE e.repo_id = (SELECT id FROM onyx.repos WHERE name = '{repo}')"
-    )
-}
-
-#[track_caller]
-fn assert_same(client: &mut Client, one: &str, other: &str, when: &str) {
-    for (one, other, what) in [(one, other, "surplus"), (other, one, "missing")] {
-        let rows: Vec<String> =
-            client.column(&format!("SELECT d::text FROM (({one}) EXCEPT ALL ({other})) d LIMIT 5"));
-        assert_eq!(rows, [""; 0], "{what} {when}");
-    }
-}
-
 /// Whether a commit's edges are those of a clean ingest of its tree.
 #[track_caller]
 fn assert_clean(client: &mut Client, repo: &str, at: &str, tree: &Tree) {
-    client.run(
-        "SELECT onyx.forget('clean') WHERE EXISTS (SELECT FROM onyx.repos WHERE name = 'clean')",
-    );
-    client.run(&format!("SELECT * FROM onyx.ingest_directory('clean', '{}')", tree.root()));
-    assert_same(client, &edges_as_of(repo, at), &edges_of("clean"), &format!("at {at}"));
+    clean::ingest_clean(client, tree);
+    clean::assert_clean_edges(client, repo, at);
 }
 
 /// Whether the head's edges are those the tables show, with the same ids.

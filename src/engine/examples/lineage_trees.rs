@@ -13,7 +13,7 @@ use std::{env, fs, process};
 use onyx_engine::history::compare;
 use onyx_engine::parse::{Limits, parse_file};
 use onyx_protocol::facts::{Definition, Language};
-use onyx_protocol::history::{BaseFile, StateFile, SymbolChangeKind};
+use onyx_protocol::history::{BaseFile, Comparison, StateFile, SymbolChangeKind};
 use onyx_protocol::ingest::SourceFile;
 use serde_json::json;
 
@@ -58,7 +58,7 @@ fn trace(old: &str, new: &str) {
             places.insert(node, (path.clone(), Some(definition)));
         }
         let (language, text) = file;
-        let file = BaseFile { path, content, chain: Some(0), nodes: own };
+        let file = BaseFile { path, content, chain: Some(0), facts: None, nodes: own };
         before.push(StateFile { file, language, text });
     }
     let after: Vec<SourceFile> = new
@@ -69,7 +69,9 @@ fn trace(old: &str, new: &str) {
             content: content.clone(),
         })
         .collect();
-    let commit = match compare(before, after, &Limits::default(), 2, &|| false) {
+    let comparison =
+        Comparison { old: before, new: after, others: Vec::new(), elsewhere: Vec::new() };
+    let commit = match compare(comparison, &Limits::default(), 2, &|| false) {
         Ok(commit) => commit,
         Err(error) => {
             eprintln!("lineage_trees: {error}: {}", error.detail);

@@ -155,7 +155,7 @@ fn delete(repo: &str, name: &str) -> Result<(), Error> {
         )
         .with_hint("Show another one first, with onyx.checkout."));
     }
-    super::conflicts::forget(repo, name)?;
+    super::merge::conflicts::forget(repo, name)?;
     Spi::run_with_args(
         "DELETE FROM onyx.branches WHERE repo_id = $1 AND name = $2",
         &[repo.into(), name.into()],

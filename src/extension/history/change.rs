@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use onyx_protocol::facts::Language;
 use onyx_protocol::history::{
-    BaseFile, HistoryCommit, NewContent, Signature, StateFile, SymbolChangeKind,
+    BaseFile, Comparison, HistoryCommit, NewContent, Signature, StateFile, SymbolChangeKind,
 };
 use onyx_protocol::ingest::{ContentHash, KeptFile, ParsedFile, SourceFile};
 use onyx_protocol::message::{RequestBody, Response};
@@ -267,7 +267,10 @@ impl Change {
             language: file.language,
             content: file.text,
         });
-        let request = RequestBody::HistoryCompare { old: states, new: new.collect() };
+        let new: Vec<SourceFile> = new.collect();
+        let (others, elsewhere) = self.other_parents(&new, &old)?;
+        let comparison = Comparison { old: states, new, others, elsewhere };
+        let request = RequestBody::HistoryCompare(comparison);
         let Response::HistoryCompared(mut compared) = client::call_patiently(request)? else {
             return Err(Error::Protocol { detail: "A comparison was expected.".into() });
         };
@@ -278,7 +281,6 @@ impl Change {
                 (content.hash, content.size) = (*hash, *size);
             }
         }
-        self.keep_other_parents_nodes(&mut compared)?;
         let mut recorder = Recorder::new(self.repo, HashMap::new());
         recorder.record_into(commit, std::slice::from_ref(&*compared))?;
         self.record_first_versions(commit, &compared, &old)?;
@@ -296,6 +298,7 @@ impl Change {
         let ids: Vec<i32> = old.iter().map(|file| file.content).collect();
         let texts = contents::texts(&ids)?;
         let chains = contents::chains(&ids)?;
+        let foreign = contents::foreign(&ids, &chains)?;
         old.iter()
             .map(|file| {
                 let text = texts.get(&file.content).map(|text| text.text.to_vec());
@@ -304,6 +307,7 @@ impl Change {
                         path: file.path.clone(),
                         content: i64::from(file.content),
                         chain: chains.get(&file.content).copied(),
+                        facts: foreign.get(&file.content).map(|facts| facts.to_vec()),
                         nodes: file.nodes.clone(),
                     },
                     language: file.language()?,
@@ -313,25 +317,31 @@ impl Change {
             .collect()
     }
 
-    /// What came from another parent keeps its nodes: a definition that is new against the branch's head
-    /// but is there in a merged commit at the same path, kind and name is that one, unless the branch's head
-    /// has it elsewhere.
-    fn keep_other_parents_nodes(&self, compared: &mut HistoryCommit) -> Result<(), Error> {
+    /// What a merge's other parents have at paths of these files, for what came from there to keep its nodes;
+    /// and which of those nodes the branch's head has elsewhere, in files that do not change.
+    fn other_parents(
+        &self,
+        new: &[SourceFile],
+        old: &[FileAt],
+    ) -> Result<(Vec<Vec<StateFile>>, Vec<i64>), Error> {
         if self.merged.is_empty() {
-            return Ok(());
+            return Ok((Vec::new(), Vec::new()));
         }
-        let paths: Vec<String> = compared.files.iter().map(|file| file.path.clone()).collect();
-        let paths: Vec<&String> = paths.iter().collect();
+        let paths: Vec<&String> = new.iter().map(|file| &file.path).collect();
+        let mut others = Vec::with_capacity(self.merged.len());
+        for other in &self.merged {
+            others.push(self.states(&Snapshot::files(self.repo, *other, &paths)?)?);
+        }
+        let theirs: HashSet<i64> =
+            others.iter().flatten().flat_map(|other| other.file.nodes.iter().copied()).collect();
         let ours = match self.base {
             Some(base) => Snapshot::at(self.repo, base)?.all()?,
             None => Vec::new(),
         };
-        let mut taken: HashSet<i64> = ours.into_iter().flat_map(|file| file.nodes).collect();
-        for other in &self.merged {
-            let theirs = Snapshot::files(self.repo, *other, &paths)?;
-            super::merged_nodes::adopt(compared, &theirs, &mut taken)?;
-        }
-        Ok(())
+        let changed: HashSet<i32> = old.iter().map(|file| file.path_id).collect();
+        let unchanged = ours.into_iter().filter(|file| !changed.contains(&file.path_id));
+        let elsewhere = unchanged.flat_map(|file| file.nodes);
+        Ok((others, elsewhere.filter(|node| theirs.contains(node)).collect()))
     }
 
     /// Rows of what nodes of a baseline were, now that they change.

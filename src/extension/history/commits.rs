@@ -74,6 +74,11 @@ impl Commits {
         Ok(commits)
     }
 
+    /// Reads a repository's commits anew when they are next asked for.
+    pub fn reread(repo: i64) {
+        KEPT.with_borrow_mut(|kept| _ = kept.remove(&repo));
+    }
+
     fn read(&mut self, repo: i64, last: i32) -> Result<(), Error> {
         Spi::connect(|client| {
             let rows = client.select(

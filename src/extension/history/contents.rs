@@ -211,6 +211,16 @@ pub fn chains(ids: &[i32]) -> Result<HashMap<i32, u32>, Error> {
     })
 }
 
+/// Contents whose definitions another version of the parser found, with these as they are stored. `chains`
+/// are those of the same contents.
+pub fn foreign(
+    ids: &[i32],
+    chains: &HashMap<i32, u32>,
+) -> Result<HashMap<i32, Rc<Vec<u8>>>, Error> {
+    let foreign: Vec<i32> = ids.iter().copied().filter(|id| !chains.contains_key(id)).collect();
+    if foreign.is_empty() { Ok(HashMap::new()) } else { bodies(&foreign, Part::Facts) }
+}
+
 /// Hashes of the bytes of files, by content.
 pub fn hashes(ids: &[i32]) -> Result<HashMap<i32, Vec<u8>>, Error> {
     Spi::connect(|client| {

@@ -69,7 +69,8 @@ pub fn each(repo: i64, commit: i32, wanted: Wanted, take: &mut Take<'_>) -> Resu
         contained_directories(&files, &directories, take)?;
     }
     if wanted.links {
-        return Resolution { repo, files: &files, directories: &directories, wanted }.run(take);
+        let (directories, fitted) = (&directories, HashMap::new());
+        return Resolution { repo, files: &files, directories, wanted, fitted }.run(take);
     }
     for batch in files.chunks(BATCH_FILES) {
         pgrx::check_for_interrupts!();
@@ -152,10 +153,12 @@ struct Resolution<'a> {
     files: &'a [FileAt],
     directories: &'a HashMap<String, i64>,
     wanted: Wanted,
+    /// Nodes, by place in `files`, of those whose definitions another version of the parser found; 0 for none.
+    fitted: HashMap<usize, Vec<i64>>,
 }
 
 impl Resolution<'_> {
-    fn run(&self, take: &mut Take<'_>) -> Result<(), Error> {
+    fn run(mut self, take: &mut Take<'_>) -> Result<(), Error> {
         client::call_patiently(RequestBody::ResolveBegin { repo: self.repo, state: None })?;
         let places: Vec<usize> = (0..self.files.len()).collect();
         let batches = ingest::cut(places, |at| self.files[*at].size.max(0) as usize, BATCH_BYTES);
@@ -186,7 +189,7 @@ impl Resolution<'_> {
 
     /// Parses files and gives the engine what others can see of them.
     fn add(
-        &self,
+        &mut self,
         batch: &[usize],
         bodies: &mut HashMap<i64, Vec<u8>>,
         kept: &mut usize,
@@ -196,12 +199,17 @@ impl Resolution<'_> {
         let files = &self.files[*first..first + batch.len()];
         let mut interfaces = Vec::with_capacity(files.len());
         let mut unparsed = vec![true; files.len()];
-        head::parse(files, |place, parsed| {
+        head::parse(files, |place, parsed, fitted| {
             let file = &files[place];
-            self.check(file, &parsed.facts)?;
-            unparsed[place] = false;
-            if self.wanted.contains {
-                contained(file, self.directories, Some(&parsed.facts), take)?;
+            match fitted {
+                Some(nodes) => _ = self.fitted.insert(first + place, nodes),
+                None => {
+                    self.check(file, &parsed.facts)?;
+                    unparsed[place] = false;
+                    if self.wanted.contains {
+                        contained(file, self.directories, Some(&parsed.facts), take)?;
+                    }
+                }
             }
             let number = (first + place) as i64;
             if *kept + parsed.body.len() <= KEPT_BYTES {
@@ -220,7 +228,8 @@ impl Resolution<'_> {
             Ok(())
         })?;
         if self.wanted.contains {
-            // What limits of parsing keep out now is there all the same.
+            // What limits of parsing keep out now is there all the same, and what another version of the parser
+            // found as it found it.
             let left = files.iter().zip(&unparsed).filter(|(_, unparsed)| **unparsed);
             let left: Vec<&FileAt> = left.map(|(file, _)| file).collect();
             let ids: Vec<i32> = left.iter().map(|file| file.content).collect();
@@ -261,7 +270,7 @@ impl Resolution<'_> {
         if !missing.is_empty() {
             let files: Vec<FileAt> =
                 missing.iter().filter_map(|at| self.files.get(*at as usize).cloned()).collect();
-            head::parse(&files, |place, parsed| {
+            head::parse(&files, |place, parsed, _| {
                 bodies.insert(missing[place], parsed.body);
                 Ok(())
             })?;
@@ -299,7 +308,11 @@ impl Resolution<'_> {
     }
 
     fn node(&self, file: i64, within: Within) -> Option<i64> {
-        self.files.get(file as usize)?.nodes.get(within.0 as usize).copied()
+        let nodes = match self.fitted.get(&(file as usize)) {
+            Some(nodes) => nodes,
+            None => &self.files.get(file as usize)?.nodes,
+        };
+        nodes.get(within.0 as usize).copied().filter(|node| *node != 0)
     }
 }
 

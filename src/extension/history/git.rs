@@ -227,6 +227,7 @@ fn send_base(repo: i64, hash: &[u8], commit: i32) -> Result<(), Error> {
     let files = Snapshot::at(repo, commit)?.all()?;
     let ids: Vec<i32> = files.iter().map(|file| file.content).collect();
     let chains = contents::chains(&ids)?;
+    let foreign = contents::foreign(&ids, &chains)?;
     let send = |files: Vec<BaseFile>| {
         let base = HistoryBase { commit: hash.to_vec(), files };
         client::call(RequestBody::HistoryBase(base)).map(|_| ())
@@ -238,6 +239,7 @@ fn send_base(repo: i64, hash: &[u8], commit: i32) -> Result<(), Error> {
             path: file.path,
             content: i64::from(file.content),
             chain: chains.get(&file.content).copied(),
+            facts: foreign.get(&file.content).map(|facts| facts.to_vec()),
             nodes: file.nodes,
         });
         if nodes > BASE_NODES {

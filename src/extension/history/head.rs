@@ -1,10 +1,13 @@
 //! The default branch's head, made what `onyx.nodes`, `onyx.files` and `onyx.edges` show.
 
-use onyx_protocol::facts::Language;
+use std::collections::HashMap;
+
+use onyx_protocol::facts::{Definition, FileFacts, Language};
 use onyx_protocol::ingest::{ParsedFile, SourceFile, WalkItem};
 use onyx_protocol::message::{Item, RequestBody};
 
 use super::contents;
+use super::intern::next_ids;
 use super::snapshot::{FileAt, Snapshot};
 use crate::client;
 use crate::error::Error;
@@ -49,12 +52,35 @@ pub fn show(repo: i64, name: &str, commit: i32, progress: &mut Progress) -> Resu
     Ok(summary)
 }
 
-/// The source of files, with what parsing makes of it and their hashes as git has them.
+/// The nodes of definitions that were found otherwise before: of the same kind and qualified name, and the
+/// same place among those that share them. 0 where there is none.
+fn fit(nodes: &[i64], before: &FileFacts, now: &FileFacts) -> Vec<i64> {
+    let key = |definition: &Definition| (definition.kind, definition.qualified_name.clone());
+    let mut known: HashMap<_, Vec<i64>> = HashMap::new();
+    for (definition, node) in before.definitions.iter().zip(nodes.iter().skip(1)).rev() {
+        known.entry(key(definition)).or_default().push(*node);
+    }
+    let own = nodes.first().copied().unwrap_or_default();
+    let mut fitted = vec![own];
+    fitted.extend(
+        now.definitions.iter().map(|definition| {
+            known.get_mut(&key(definition)).and_then(Vec::pop).unwrap_or_default()
+        }),
+    );
+    fitted
+}
+
+/// The source of files, with what parsing makes of it and their hashes as git has them. Where another version
+/// of the parser found the definitions of a file, their nodes as they fit what this one finds, 0 where none
+/// does, go with it.
 pub fn parse(
     files: &[FileAt],
-    mut take: impl FnMut(usize, ParsedFile) -> Result<(), Error>,
+    mut take: impl FnMut(usize, ParsedFile, Option<Vec<i64>>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let ids: Vec<i32> = files.iter().map(|file| file.content).collect();
+    let chains = contents::chains(&ids)?;
+    let foreign: Vec<i32> = ids.iter().copied().filter(|id| !chains.contains_key(id)).collect();
+    let foreign = if foreign.is_empty() { HashMap::new() } else { contents::facts(&foreign)? };
     let texts = contents::texts(&ids)?;
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
@@ -75,7 +101,9 @@ pub fn parse(
         {
             parsed.hash = hash;
         }
-        take(place, *parsed)
+        let before = foreign.get(&file.content);
+        let nodes = before.map(|before| fit(&file.nodes, before, &parsed.facts));
+        take(place, *parsed, nodes)
     })
 }
 
@@ -105,8 +133,16 @@ pub fn parse_sources(
 }
 
 fn write(writer: &mut Writer, files: &[FileAt], summary: &mut Summary) -> Result<(), Error> {
-    parse(files, |place, parsed| {
+    parse(files, |place, parsed, fitted| {
         summary.bytes += parsed.size;
-        writer.place(parsed, files[place].nodes.clone())
+        let mut nodes = fitted.unwrap_or_else(|| files[place].nodes.clone());
+        // What the other version of the parser did not see.
+        let missing = nodes.iter_mut().filter(|node| **node == 0);
+        let missing: Vec<&mut i64> = missing.collect();
+        if !missing.is_empty() {
+            let ids = next_ids("onyx.nodes_id_seq", missing.len())?;
+            missing.into_iter().zip(ids).for_each(|(node, id)| *node = id);
+        }
+        writer.place(parsed, nodes)
     })
 }

@@ -12,7 +12,7 @@
 //! | `symbol_changes` | versions of symbols, packed |
 //! | `git`, `record`, `rows`, `intern` | a git repository's history to rows |
 //! | `branches` | branches and tags |
-//! | `change`, `merged_nodes` | commits that git knows nothing of |
+//! | `change` | commits that git knows nothing of |
 //! | `forget`, `fold` | commits that go, and what of them those that stay take over |
 //! | `head` | the default branch's head as what the graph shows |
 //! | `state` | the nodes of a commit |
@@ -23,7 +23,7 @@
 //! | `version` | one node at a commit |
 //! | `diff`, `blame` | what differs between two commits; which commit a line is from |
 //! | `apply`, `patch` | files that are made here, to commits |
-//! | `merge`, `conflicts` | merges of branches |
+//! | `merge` | merges of branches |
 //! | `views` | what views of history are made of |
 
 mod apply;
@@ -32,7 +32,6 @@ mod blame;
 mod branches;
 pub mod change;
 mod commits;
-mod conflicts;
 mod contents;
 mod diff;
 mod edges;
@@ -42,7 +41,6 @@ mod git;
 pub mod head;
 mod intern;
 mod merge;
-mod merged_nodes;
 mod nearest;
 pub mod past;
 mod patch;

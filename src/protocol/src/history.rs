@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Language, NodeKind};
-use crate::ingest::{ContentHash, Notice};
+use crate::ingest::{ContentHash, Notice, SourceFile};
 
 /// A git object id: 20 bytes (SHA-1) or 32 (SHA-256).
 pub type ObjectId = Vec<u8>;
@@ -85,6 +85,8 @@ pub struct BaseFile {
     /// The content's place in its chain of deltas; `None` when nothing may be a delta against it, because
     /// its definitions are another parser version's.
     pub chain: Option<u32>,
+    /// Definitions that another parser version found, as `stored_facts` writes them: `nodes` are theirs.
+    pub facts: Option<Vec<u8>>,
     /// The client's ids of its nodes: the file's own, then its definitions' by number.
     pub nodes: Vec<i64>,
 }
@@ -98,6 +100,19 @@ pub struct StateFile {
     pub language: Language,
     /// Its text.
     pub text: Vec<u8>,
+}
+
+/// Two states of some files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// All files that change or go, as they were.
+    pub old: Vec<StateFile>,
+    /// All files that change or come.
+    pub new: Vec<SourceFile>,
+    /// Of a merge: what its other parents have at paths of `new`, a list for each.
+    pub others: Vec<Vec<StateFile>>,
+    /// Nodes of `others` that are in files which do not change.
+    pub elsewhere: Vec<i64>,
 }
 
 /// A commit and what it changed, compared with its first parent. A merge commit's identities also come

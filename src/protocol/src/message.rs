@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::{RepoState, ResolveFile, ResolvedFile};
-use crate::history::{HistoryBase, HistoryCommit, HistoryPlan, HistoryRequest, StateFile};
+use crate::history::{Comparison, HistoryBase, HistoryCommit, HistoryPlan, HistoryRequest};
 use crate::index::{
     Entry, GenerationHeader, GenerationId, GenerationStatus, HeapTid, Hit, Lsn, QueryValue,
 };
@@ -131,12 +131,7 @@ pub enum RequestBody {
     },
     /// What a change that git knows nothing of changes: files as they were, those that are gone among
     /// them, and as they are. Answer: `Response::HistoryCompared`.
-    HistoryCompare {
-        /// All files that change or go.
-        old: Vec<StateFile>,
-        /// All files that change or come.
-        new: Vec<SourceFile>,
-    },
+    HistoryCompare(Comparison),
     /// Close what `HistoryOpen` opened. Answer: `Response::Done`.
     HistoryClose,
     /// Begin a generation. Durable when answered. Answer: `Response::Done`.

@@ -1,23 +1,23 @@
 //! A commit's changes as messages: which node each symbol is, and what happened to it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use onyx_protocol::facts::{Definition, Language, NodeKind};
-use onyx_protocol::history::{
-    FileChange, FileChangeKind, Reference, SymbolChange, SymbolChangeKind,
-};
+use onyx_protocol::facts::FileFacts;
+use onyx_protocol::history::{FileChange, FileChangeKind, Reference, SymbolChange};
 use onyx_protocol::ingest::Notice;
 use onyx_protocol::{ErrorKind, WireError};
 use sha2::{Digest, Sha256};
 
+use super::adopt::Adopted;
 use super::cache::Cache;
 use super::diff::Change;
-use super::lineage::{Lineage, Origin, Pair, Place, Side};
+use super::lineage::{Lineage, Pair, Place};
 use super::lines::Lines;
-use super::renames::{Candidate, renames};
 use super::snapshot::{Content, File, Snapshot};
 use super::source::{Blob, Held, Key, Source, Sources};
+use super::symbols::{What, changed_symbol, gone, own_change, qualified, span_lines};
+use super::work::{After, Before, Work, pair, pair_renames};
 use crate::parse::{module_name, search_text, skipped_by_name};
 
 /// Contents that are remembered, so that one that comes back is sent once.
@@ -78,42 +78,6 @@ pub(super) struct Changed {
     pub(super) notices: Vec<(String, Notice)>,
 }
 
-/// A file before the commit.
-struct Before {
-    path: String,
-    file: Arc<File>,
-    source: Arc<Source>,
-    module: String,
-}
-
-/// A file after it.
-struct After {
-    path: String,
-    key: Key,
-    source: Arc<Source>,
-    module: String,
-}
-
-/// A changed file: before, after, or both.
-struct Work {
-    old: Option<Before>,
-    new: Option<After>,
-    /// How alike both are, when the path is another.
-    similarity: f32,
-}
-
-impl Work {
-    fn path(&self) -> &str {
-        let new = self.new.as_ref().map(|after| &after.path);
-        new.or(self.old.as_ref().map(|before| &before.path)).map_or("", String::as_str)
-    }
-
-    fn language(&self) -> Language {
-        let new = self.new.as_ref().map(|after| after.key.1);
-        new.or(self.old.as_ref().map(|b| b.file.content.language)).unwrap_or(Language::Manifest)
-    }
-}
-
 fn state_does_not_fit(path: &str) -> WireError {
     WireError::new(ErrorKind::InvalidRequest, format!("the state of file \"{path}\" does not fit"))
         .detail("Its nodes are not as many as its definitions.")
@@ -124,6 +88,8 @@ fn state_does_not_fit(path: &str) -> WireError {
 pub(super) struct Changer<'a> {
     pub(super) sources: &'a Sources<'a>,
     pub(super) numbering: Numbering,
+    /// Nodes that the first parent has in files that are not in its state here.
+    pub(super) elsewhere: HashSet<Reference>,
 }
 
 impl Changer<'_> {
@@ -158,13 +124,23 @@ impl Changer<'_> {
     }
 
     /// Source of a file that is in a state.
-    fn source_of(&self, file: &File, path: &str, held: &Held) -> Result<Arc<Source>, WireError> {
+    pub(super) fn source_of(
+        &self,
+        file: &File,
+        path: &str,
+        held: &Held,
+    ) -> Result<Arc<Source>, WireError> {
         let key = (file.content.blob, file.content.language);
         match self.blob(key, path, held)? {
-            Blob::Source(source) if source.facts.definitions.len() + 1 == file.nodes.len() => {
-                Ok(source)
+            Blob::Source(source) => {
+                let source = match &file.content.facts {
+                    Some(facts) => Arc::new(source.with_facts(FileFacts::clone(facts))),
+                    None => source,
+                };
+                let fits = source.facts.definitions.len() + 1 == file.nodes.len();
+                fits.then_some(source).ok_or_else(|| state_does_not_fit(path))
             }
-            _ => Err(state_does_not_fit(path)),
+            Blob::Skipped(_) => Err(state_does_not_fit(path)),
         }
     }
 
@@ -213,115 +189,6 @@ impl Changer<'_> {
             }
         }
         Ok(works)
-    }
-
-    /// Finds what is new to the first parent and is in another one, where it has a node.
-    fn adopt(
-        &self,
-        works: &[Work],
-        state: &Snapshot,
-        others: &[Snapshot],
-        lineage: &mut Lineage<'_>,
-        adopted: &mut Adopted,
-    ) -> Result<(), WireError> {
-        // Nodes that the first parent has in files that changed, and where.
-        let mut of_first = HashMap::new();
-        let mut files_of_first = HashSet::new();
-        for (number, work) in works.iter().enumerate() {
-            let Some(before) = &work.old else { continue };
-            files_of_first.insert(before.file.nodes[0]);
-            for (definition, node) in before.file.nodes[1..].iter().enumerate() {
-                let place = Place { pair: number as u32, definition: definition as u32 };
-                of_first.insert(*node, place);
-            }
-        }
-        for other in others {
-            let mut wanted: Vec<(Option<Place>, usize, Reference)> = Vec::new();
-            for (number, work) in works.iter().enumerate() {
-                let Some(after) = &work.new else { continue };
-                let Some(file) = other.get(&after.path) else { continue };
-                let has_file_node = work.old.is_some()
-                    || adopted.files.contains_key(&number)
-                    || files_of_first.contains(&file.nodes[0]);
-                if !has_file_node {
-                    wanted.push((None, number, file.nodes[0]));
-                }
-                let is_new = |definition: usize| {
-                    let place = Place { pair: number as u32, definition: definition as u32 };
-                    (lineage.is_open(place) && adopted.get(place).is_none()).then_some(place)
-                };
-                let open: Vec<Place> =
-                    (0..after.source.facts.definitions.len()).filter_map(is_new).collect();
-                if open.is_empty() {
-                    continue;
-                }
-                for (place, node) in self.nodes_in(file, after, &open)? {
-                    match of_first.get(&node) {
-                        Some(old) if !lineage.is_used(*old) => lineage.set(place, *old, 1.0),
-                        Some(_) => {}
-                        None => wanted.push((Some(place), number, node)),
-                    }
-                }
-            }
-            if wanted.is_empty() {
-                continue;
-            }
-            // One that the first parent has elsewhere, in a file that did not change, is there already.
-            let mut free: HashSet<Reference> = wanted.iter().map(|(_, _, node)| *node).collect();
-            free.retain(|node| !adopted.nodes.contains(node));
-            state.differing(other, &mut |file| {
-                if !free.is_empty() {
-                    file.nodes.iter().for_each(|node| _ = free.remove(node));
-                }
-            });
-            for (place, number, node) in wanted {
-                if !free.remove(&node) {
-                    continue;
-                }
-                adopted.nodes.insert(node);
-                match place {
-                    None => _ = adopted.files.insert(number, node),
-                    Some(place) => {
-                        lineage.close(place);
-                        adopted.of.insert(place, node);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Nodes of another parent's file for definitions of the same kind, name and place among equals.
-    fn nodes_in(
-        &self,
-        file: &File,
-        after: &After,
-        open: &[Place],
-    ) -> Result<Vec<(Place, Reference)>, WireError> {
-        if (file.content.blob, file.content.language) == after.key {
-            let node = |place: &Place| (*place, file.nodes[place.definition as usize + 1]);
-            return Ok(open.iter().map(node).collect());
-        }
-        let source = self.source_of(file, &after.path, &Held::new())?;
-        type Equals<'a> = HashMap<(NodeKind, &'a str), Vec<u32>>;
-        fn equals(definitions: &[Definition]) -> Equals<'_> {
-            let mut equals = Equals::new();
-            for (number, definition) in definitions.iter().enumerate() {
-                let key = (definition.kind, definition.qualified_name.as_str());
-                equals.entry(key).or_default().push(number as u32);
-            }
-            equals
-        }
-        let (there, here) =
-            (equals(&source.facts.definitions), equals(&after.source.facts.definitions));
-        let node = |place: &Place| {
-            let definition = &after.source.facts.definitions[place.definition as usize];
-            let key = (definition.kind, definition.qualified_name.as_str());
-            let among = here[&key].iter().position(|number| *number == place.definition)?;
-            let number = *there.get(&key)?.get(among)?;
-            Some((*place, file.nodes[number as usize + 1]))
-        };
-        Ok(open.iter().filter_map(node).collect())
     }
 
     /// Numbers what is new, writes the state, and says what happened.
@@ -392,7 +259,9 @@ impl Changer<'_> {
         changed: &mut Changed,
     ) -> Arc<Content> {
         let before = work.old.as_ref().map(|before| &before.file.content);
-        let is_it = |content: &&Arc<Content>| (content.blob, content.language) == after.key;
+        let is_it = |content: &&Arc<Content>| {
+            (content.blob, content.language) == after.key && content.facts.is_none()
+        };
         let known = before.filter(is_it).cloned();
         let known = known.or_else(|| self.numbering.known_contents.get(&after.key));
         let known = known.or_else(|| {
@@ -408,6 +277,7 @@ impl Changer<'_> {
             base: before.and_then(Content::base_of_next),
             blob: after.key.0,
             language: after.key.1,
+            facts: None,
         });
         self.numbering.know(&content);
         let (source, path) = (Arc::clone(&after.source), after.path.clone());
@@ -500,217 +370,5 @@ impl Changer<'_> {
             nodes,
             symbols,
         }
-    }
-}
-
-/// Nodes of other parents.
-#[derive(Default)]
-struct Adopted {
-    of: HashMap<Place, Reference>,
-    /// Files' own, by the number of the file.
-    files: HashMap<usize, Reference>,
-    /// All of them, files' own too.
-    nodes: HashSet<Reference>,
-}
-
-impl Adopted {
-    fn get(&self, place: Place) -> Option<Reference> {
-        self.of.get(&place).copied()
-    }
-}
-
-fn pair(work: &Work) -> Pair<'_> {
-    let old = work.old.as_ref().map(|before| (before.file.content.language, &before.source));
-    let new = work.new.as_ref().map(|after| (after.key.1, &after.source));
-    Pair {
-        old: old.map(|(language, s)| Side { language, facts: &s.facts, text: &s.text }),
-        new: new.map(|(language, s)| Side { language, facts: &s.facts, text: &s.text }),
-    }
-}
-
-/// Joins deleted and added files that are one under another path. What another parent says goes before
-/// what their contents say.
-fn pair_renames(
-    works: &mut Vec<Work>,
-    others: &[Snapshot],
-    check: &dyn Fn() -> Result<(), WireError>,
-) -> Result<(), WireError> {
-    let only_old = |work: &Work| work.old.is_some() && work.new.is_none();
-    let only_new = |work: &Work| work.old.is_none() && work.new.is_some();
-    if !works.iter().any(only_old) || !works.iter().any(only_new) {
-        return Ok(());
-    }
-    let mut joined: Vec<(usize, usize, f32)> = Vec::new();
-    if !others.is_empty() {
-        let gone: HashMap<Reference, usize> = works
-            .iter()
-            .enumerate()
-            .filter(|(_, work)| only_old(work))
-            .filter_map(|(number, work)| Some((work.old.as_ref()?.file.nodes[0], number)))
-            .collect();
-        let mut taken = HashSet::new();
-        for (number, work) in works.iter().enumerate().filter(|(_, work)| only_new(work)) {
-            let Some(after) = &work.new else { continue };
-            let there = others.iter().filter_map(|other| other.get(&after.path));
-            let old = there.filter_map(|file| gone.get(&file.nodes[0]).copied());
-            let language = |old: &usize| works[*old].language() == after.key.1;
-            if let Some(old) = old.filter(language).find(|old| taken.insert(*old)) {
-                joined.push((old, number, 1.0));
-            }
-        }
-    }
-    let is_joined: HashSet<usize> = joined.iter().flat_map(|(a, b, _)| [*a, *b]).collect();
-    let (mut deleted, mut added) = (Vec::new(), Vec::new());
-    let (mut deleted_at, mut added_at) = (Vec::new(), Vec::new());
-    for (number, work) in works.iter().enumerate().filter(|(number, _)| !is_joined.contains(number))
-    {
-        match (&work.old, &work.new) {
-            (Some(before), None) => {
-                let content = &before.file.content;
-                let (path, text) = (before.path.as_str(), before.source.text.as_str());
-                let (language, blob) = (content.language, content.blob);
-                deleted.push(Candidate { path, language, blob, text });
-                deleted_at.push(number);
-            }
-            (None, Some(after)) => {
-                let (path, text) = (after.path.as_str(), after.source.text.as_str());
-                let (blob, language) = after.key;
-                added.push(Candidate { path, language, blob, text });
-                added_at.push(number);
-            }
-            _ => {}
-        }
-    }
-    let found = renames(&deleted, &added, check)?;
-    joined.extend(found.into_iter().map(|(a, b, alike)| (deleted_at[a], added_at[b], alike)));
-    for (old, new, similarity) in joined {
-        works[new].old = works[old].old.take();
-        works[new].similarity = similarity;
-    }
-    works.retain(|work| work.old.is_some() || work.new.is_some());
-    Ok(())
-}
-
-fn qualified(language: Language, module: &str, definition: &Definition) -> String {
-    if module.is_empty() {
-        definition.qualified_name.clone()
-    } else {
-        format!("{module}{}{}", language.separator(), definition.qualified_name)
-    }
-}
-
-fn span_lines(definition: &Definition) -> u32 {
-    (definition.end_line + 1).saturating_sub(definition.start_line)
-}
-
-/// What happened to a symbol that is there.
-struct What {
-    kind: SymbolChangeKind,
-    body_changed: bool,
-    lines: (u32, u32),
-}
-
-impl What {
-    fn created(now: &Definition) -> Self {
-        let lines = (span_lines(now), 0);
-        Self { kind: SymbolChangeKind::Created, body_changed: false, lines }
-    }
-}
-
-/// What differs between a definition and its origin; none when only its place in the file does.
-fn changed_symbol(
-    works: &[Work],
-    number: usize,
-    now: &Definition,
-    origin: Origin,
-    lines: Option<&Lines>,
-) -> Option<What> {
-    let after = works[number].new.as_ref()?;
-    let before = works[origin.old.pair as usize].old.as_ref()?;
-    let was = before.source.facts.definitions.get(origin.old.definition as usize)?;
-    let body_changed = was.hash != now.hash;
-    let is_moved = before.path != after.path;
-    let is_renamed = was.name != now.name
-        || was.qualified_name != now.qualified_name
-        // A package clause: of a file that moved, its place says the rest.
-        || (!is_moved && before.module != after.module);
-    let is_modified = body_changed
-        || was.kind != now.kind
-        || was.doc != now.doc
-        || was.signature != now.signature
-        || was.attributes != now.attributes
-        || was.visibility != now.visibility;
-    let kind = match () {
-        () if is_renamed => SymbolChangeKind::Renamed,
-        () if is_moved => SymbolChangeKind::Moved,
-        () if is_modified => SymbolChangeKind::Modified,
-        () => return None,
-    };
-    let changed = match lines {
-        _ if !body_changed => (0, 0),
-        Some(lines) if origin.old.pair as usize == number => {
-            lines.changed_between((was.start_line, was.end_line), (now.start_line, now.end_line))
-        }
-        _ => {
-            let (was, now) = (before.source.span(was), after.source.span(now));
-            Lines::new(was, now).changed()
-        }
-    };
-    Some(What { kind, body_changed, lines: changed })
-}
-
-/// What happened to the file's own node.
-fn own_change(work: &Work, nodes: &[Reference], changed_lines: (u32, u32)) -> SymbolChange {
-    let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let path = work.path();
-    let old = work.old.as_ref();
-    let kind = match (old, &work.new) {
-        (None, _) => SymbolChangeKind::Created,
-        (Some(_), None) => SymbolChangeKind::Deleted,
-        (Some(old), Some(_)) if old.path == path => SymbolChangeKind::Modified,
-        (Some(old), Some(_)) if base(&old.path) != base(path) => SymbolChangeKind::Renamed,
-        (Some(_), Some(_)) => SymbolChangeKind::Moved,
-    };
-    let body_changed = match (old, &work.new) {
-        (Some(old), Some(new)) => old.file.content.blob != new.key.0,
-        _ => false,
-    };
-    let node = nodes.first().copied().or(old.map(|old| old.file.nodes[0])).unwrap_or_default();
-    SymbolChange {
-        node,
-        kind,
-        body_changed,
-        similarity: (old.is_some() && work.new.is_some()).then_some(work.similarity),
-        ordinal: None,
-        symbol: None,
-        name: base(path),
-        qualified_name: path.to_owned(),
-        lines: work.new.as_ref().map_or(0, |after| after.source.lines),
-        changed_lines,
-        search_text: None,
-    }
-}
-
-/// Adds what is gone of a file.
-fn gone(works: &[Work], number: usize, lineage: &Lineage<'_>, symbols: &mut Vec<SymbolChange>) {
-    let Some(before) = &works[number].old else { return };
-    for (definition, was) in before.source.facts.definitions.iter().enumerate() {
-        let place = Place { pair: number as u32, definition: definition as u32 };
-        if lineage.is_used(place) {
-            continue;
-        }
-        symbols.push(SymbolChange {
-            node: before.file.nodes[definition + 1],
-            kind: SymbolChangeKind::Deleted,
-            body_changed: false,
-            similarity: None,
-            ordinal: None,
-            symbol: Some(was.kind),
-            name: was.name.clone(),
-            qualified_name: qualified(before.file.content.language, &before.module, was),
-            lines: 0,
-            changed_lines: (0, span_lines(was)),
-            search_text: None,
-        });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gix_hash::ObjectId;
 use onyx_protocol::facts::Language;
-use onyx_protocol::history::{HistoryCommit, Signature, StateFile};
+use onyx_protocol::history::{Comparison, HistoryCommit, Signature, StateFile};
 use onyx_protocol::ingest::SourceFile;
 use onyx_protocol::{ErrorKind, WireError};
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::Canceller;
 use super::changes::{Changer, Numbering};
 use super::diff::Change;
-use super::snapshot::{Content, File, Snapshot};
+use super::snapshot::{Content, File, Snapshot, stored_facts};
 use super::source::{Blobs, Sources, Take};
 use super::walk::{new_pool, store_bodies};
 use crate::parse::Limits;
@@ -41,35 +41,52 @@ impl Blobs for Texts {
     }
 }
 
-/// What the difference between two states of some files means for symbols: a commit that has neither id nor
-/// parents, names and message. `old` has every file that changes or goes, `new` every one that changes or
-/// comes. Uses `workers` threads.
-pub fn compare(
-    old: Vec<StateFile>,
-    new: Vec<SourceFile>,
-    limits: &Limits,
-    workers: usize,
-    cancelled: &(dyn Fn() -> bool + Sync),
-) -> Result<HistoryCommit, WireError> {
-    let canceller = Canceller::new(cancelled);
-    let mut texts = Texts(HashMap::new());
-    let mut numbering = Numbering::new();
-    let mut state = Snapshot::default();
-    let mut paths: BTreeMap<String, (Language, Option<ObjectId>, Option<ObjectId>)> =
-        BTreeMap::new();
-    for StateFile { file, language, text } in old {
+impl Texts {
+    /// A file as a client has it.
+    fn file(&mut self, file: StateFile) -> Result<(String, Arc<File>), WireError> {
+        let StateFile { file, language, text } = file;
         if file.nodes.is_empty() {
             return Err(WireError::new(
                 ErrorKind::InvalidRequest,
                 format!("file \"{}\" came without its nodes", file.path),
             ));
         }
-        let blob = texts.add(text)?;
-        let (reference, number) = (file.content, file.chain);
-        let content = Arc::new(Content { reference, number, base: None, blob, language });
-        numbering.know(&content);
-        state.insert(&file.path, Arc::new(File { content, nodes: file.nodes.into_boxed_slice() }));
-        paths.insert(file.path, (language, Some(blob), None));
+        let (blob, reference, number) = (self.add(text)?, file.content, file.chain);
+        let facts = stored_facts(&file.path, file.facts.as_deref())?;
+        let content = Arc::new(Content { reference, number, base: None, blob, language, facts });
+        Ok((file.path, Arc::new(File { content, nodes: file.nodes.into_boxed_slice() })))
+    }
+}
+
+/// What the difference between two states of some files means for symbols: a commit that has neither id nor
+/// parents, names and message. Uses `workers` threads.
+pub fn compare(
+    comparison: Comparison,
+    limits: &Limits,
+    workers: usize,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<HistoryCommit, WireError> {
+    let Comparison { old, new, others: other_files, elsewhere } = comparison;
+    let canceller = Canceller::new(cancelled);
+    let mut texts = Texts(HashMap::new());
+    let mut numbering = Numbering::new();
+    let mut state = Snapshot::default();
+    let mut paths: BTreeMap<String, (Language, Option<ObjectId>, Option<ObjectId>)> =
+        BTreeMap::new();
+    for file in old {
+        let (path, file) = texts.file(file)?;
+        numbering.know(&file.content);
+        state.insert(&path, Arc::clone(&file));
+        paths.insert(path, (file.content.language, Some(file.content.blob), None));
+    }
+    let mut others = Vec::with_capacity(other_files.len());
+    for files in other_files {
+        let mut other = Snapshot::default();
+        for file in files {
+            let (path, file) = texts.file(file)?;
+            other.insert(&path, file);
+        }
+        others.push(other);
     }
     for SourceFile { path, language, content } in new {
         let id = texts.add(content)?;
@@ -87,8 +104,9 @@ pub fn compare(
     });
     // An old file may be of another language than the one that took its path.
     let held = pool.install(|| sources.hold(&keys.collect()))?;
-    let mut changer = Changer { sources: &sources, numbering };
-    let mut changed = changer.change(changes, &held, &mut state, &[])?;
+    let elsewhere = elsewhere.into_iter().collect();
+    let mut changer = Changer { sources: &sources, numbering, elsewhere };
+    let mut changed = changer.change(changes, &held, &mut state, &others)?;
     let contents = store_bodies(&pool, &std::mem::take(&mut changed.bodies), &sources)?;
     let nobody = Signature { name: String::new(), email: String::new(), seconds: 0, offset: 0 };
     Ok(HistoryCommit {

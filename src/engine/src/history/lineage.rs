@@ -21,7 +21,7 @@ use onyx_protocol::WireError;
 use onyx_protocol::facts::{Definition, FileFacts, Language, NodeKind};
 
 use super::search::Search;
-use super::similarity::{Body, alike};
+use super::similarity::Body;
 
 /// One version of a file.
 #[derive(Clone, Copy)]
@@ -55,16 +55,16 @@ pub(super) struct Origin {
 
 /// What is known of all definitions of a commit.
 pub(super) struct Lineage<'a> {
-    pairs: &'a [Pair<'a>],
+    pub(super) pairs: &'a [Pair<'a>],
     /// By pair and new definition.
-    origins: Vec<Vec<Option<Origin>>>,
+    pub(super) origins: Vec<Vec<Option<Origin>>>,
     /// By pair and new definition: not to be looked for any further.
     closed: Vec<Vec<bool>>,
     /// By pair and old definition: whether it is some new one's origin.
     used: Vec<Vec<bool>>,
 }
 
-fn definitions<'a>(side: Option<Side<'a>>) -> &'a [Definition] {
+pub(super) fn definitions<'a>(side: Option<Side<'a>>) -> &'a [Definition] {
     side.map_or(&[], |side| side.facts.definitions.as_slice())
 }
 
@@ -132,11 +132,11 @@ impl<'a> Lineage<'a> {
         !self.closed[new.pair as usize][new.definition as usize]
     }
 
-    fn before(&self, place: Place) -> &'a Definition {
+    pub(super) fn before(&self, place: Place) -> &'a Definition {
         &definitions(self.pairs[place.pair as usize].old)[place.definition as usize]
     }
 
-    fn after(&self, place: Place) -> &'a Definition {
+    pub(super) fn after(&self, place: Place) -> &'a Definition {
         &definitions(self.pairs[place.pair as usize].new)[place.definition as usize]
     }
 
@@ -155,7 +155,7 @@ impl<'a> Lineage<'a> {
     }
 
     /// Definitions of a class that are left, before and after.
-    fn left(&self, class: Class) -> (Vec<Item<'a>>, Vec<Item<'a>>) {
+    pub(super) fn left(&self, class: Class) -> (Vec<Item<'a>>, Vec<Item<'a>>) {
         let old = self.items(class, |pair| pair.old, |lineage, place| !lineage.is_used(place));
         let new = self.items(class, |pair| pair.new, Self::is_open);
         (old, new)
@@ -178,84 +178,6 @@ impl<'a> Lineage<'a> {
             }
         }
         items
-    }
-
-    /// Members of a container that was recognised, by name.
-    pub(super) fn members(&mut self, old: Place, new: Place) {
-        let inner = |side: Option<Side<'a>>, place: Place| {
-            let all = definitions(side);
-            let owner = place.definition;
-            let end = all[owner as usize].end_byte;
-            let behind = all.iter().enumerate().skip(owner as usize + 1);
-            behind
-                .take_while(move |(_, definition)| definition.start_byte < end)
-                .filter(move |(_, definition)| definition.parent == Some(owner))
-                .map(move |(number, _)| Place { definition: number as u32, ..place })
-                .collect::<Vec<_>>()
-        };
-        // A constructor that is called what its owner is changes its name with it.
-        let key = |definition: &'a Definition, owner: &Definition| {
-            let is_owners =
-                definition.kind == NodeKind::Constructor && definition.name == owner.name;
-            (definition.kind, if is_owners { "" } else { definition.name.as_str() })
-        };
-        let (owner_before, owner_now) = (self.before(old), self.after(new));
-        let mut waiting: HashMap<(NodeKind, &str), Vec<Place>> = HashMap::new();
-        for member in inner(self.pairs[old.pair as usize].old, old).into_iter().rev() {
-            if !self.is_used(member) {
-                waiting.entry(key(self.before(member), owner_before)).or_default().push(member);
-            }
-        }
-        if waiting.is_empty() {
-            return;
-        }
-        for member in inner(self.pairs[new.pair as usize].new, new) {
-            let key = key(self.after(member), owner_now);
-            if self.is_open(member)
-                && let Some(before) = waiting.get_mut(&key).and_then(Vec::pop)
-            {
-                self.set(member, before, 1.0);
-                self.members(before, member);
-            }
-        }
-    }
-
-    /// Containers that are left whose members, more than half of those that went on, are in one new one.
-    fn by_members(&mut self, check: &dyn Fn() -> Result<(), WireError>) -> Result<(), WireError> {
-        let (mut old, mut new) = self.left(Class::Container);
-        if old.is_empty() || new.is_empty() {
-            return Ok(());
-        }
-        let (owners_before, owners_now) = (Owners::new(&old), Owners::new(&new));
-        let mut all: HashMap<usize, u32> = HashMap::new();
-        let mut votes: HashMap<(usize, usize), u32> = HashMap::new();
-        for (pair, origins) in self.origins.iter().enumerate() {
-            check()?;
-            for (number, origin) in origins.iter().enumerate() {
-                let Some(Origin { old: before, .. }) = *origin else { continue };
-                let now = Place { pair: pair as u32, definition: number as u32 };
-                let Some(a) = owners_before.of(before, self.before(before)) else { continue };
-                *all.entry(a).or_default() += 1;
-                if let Some(b) = owners_now.of(now, self.after(now)) {
-                    *votes.entry((a, b)).or_default() += 1;
-                }
-            }
-        }
-        let mut votes: Vec<((usize, usize), u32)> = votes.into_iter().collect();
-        votes.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-        for ((a, b), count) in votes {
-            let (before, now) = (old[a].place, new[b].place);
-            let is_left = !self.is_used(before) && self.is_open(now);
-            if !is_left || 2 * count <= all[&a] || !may_be_one(&old[a], &new[b]) {
-                continue;
-            }
-            let similarity = alike(old[a].body(), new[b].body());
-            if similarity >= BY_MEMBERS {
-                self.set(now, before, similarity);
-                self.members(before, now);
-            }
-        }
-        Ok(())
     }
 
     /// Names that at most so many definitions of the changed files have, as `plain` writes them.
@@ -307,8 +229,6 @@ impl<'a> Lineage<'a> {
     }
 }
 
-/// How alike containers must be whose members say that they are one.
-const BY_MEMBERS: f32 = 0.30;
 /// What is around a definition, inside out.
 fn ancestors(all: &[Definition], definition: u32) -> Vec<u32> {
     let mut found = Vec::new();
@@ -321,37 +241,8 @@ fn ancestors(all: &[Definition], definition: u32) -> Vec<u32> {
 }
 
 /// A qualified name without the name.
-fn owner_name(definition: &Definition) -> &str {
+pub(super) fn owner_name(definition: &Definition) -> &str {
     definition.qualified_name.strip_suffix(definition.name.as_str()).unwrap_or_default()
-}
-
-/// Containers by where they are and by what members outside them call them.
-struct Owners<'a> {
-    by_place: HashMap<Place, usize>,
-    /// None where several have the name.
-    by_name: HashMap<&'a str, Option<usize>>,
-}
-
-impl<'a> Owners<'a> {
-    fn new(items: &[Item<'a>]) -> Self {
-        let mut owners = Self { by_place: HashMap::new(), by_name: HashMap::new() };
-        for (number, item) in items.iter().enumerate() {
-            owners.by_place.insert(item.place, number);
-            let named = owners.by_name.entry(&item.definition.qualified_name);
-            named.and_modify(|number| *number = None).or_insert(Some(number));
-        }
-        owners
-    }
-
-    fn of(&self, place: Place, definition: &Definition) -> Option<usize> {
-        if let Some(parent) = definition.parent {
-            return self.by_place.get(&Place { definition: parent, ..place }).copied();
-        }
-        // Go's methods: `Type.name`, `(*Type).name`.
-        let owner = owner_name(definition).strip_suffix('.')?;
-        let owner = owner.strip_prefix("(*").and_then(|o| o.strip_suffix(')')).unwrap_or(owner);
-        self.by_name.get(owner).copied().flatten()
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

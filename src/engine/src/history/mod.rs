@@ -12,8 +12,10 @@
 //! | `diff` | the source files that differ between two trees |
 //! | `source`, `cache` | blobs as text and definitions, parsed on all cores |
 //! | `snapshot` | the files of a commit, shared between commits |
-//! | `renames`, `lineage`, `search`, `similarity` | what became what |
-//! | `lines` | how many lines |
+//! | `work`, `renames` | changed files, and which are one under another path |
+//! | `lineage`, `members`, `search`, `similarity` | which definition became which |
+//! | `adopt` | what a merge takes over from its other parents |
+//! | `symbols`, `lines` | what happened to symbols; how many lines |
 //! | `changes` | a commit's changes as messages |
 //! | `walk`, `batch` | the threads, the order; messages of bounded size |
 //! | `compare` | the same of files in memory |
@@ -31,6 +33,7 @@
 //!
 //! Objects that are missing end the walk with an error: what was brought until then stays right.
 
+mod adopt;
 mod batch;
 mod cache;
 mod changes;
@@ -38,6 +41,7 @@ mod compare;
 mod diff;
 mod lineage;
 mod lines;
+mod members;
 mod object;
 mod plan;
 mod refs;
@@ -47,7 +51,9 @@ mod search;
 mod similarity;
 mod snapshot;
 mod source;
+mod symbols;
 mod walk;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

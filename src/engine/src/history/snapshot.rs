@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use gix_hash::ObjectId;
-use onyx_protocol::facts::Language;
+use onyx_protocol::facts::{FileFacts, Language};
 use onyx_protocol::history::Reference;
+use onyx_protocol::{ErrorKind, WireError};
 
 /// A content, with what it takes to compress the ones that follow it.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Content {
     pub(super) base: Option<Arc<Content>>,
     pub(super) blob: ObjectId,
     pub(super) language: Language,
+    /// What another parser version found in it, where the client has it from that.
+    pub(super) facts: Option<Arc<FileFacts>>,
 }
 
 impl Content {
@@ -40,6 +43,18 @@ impl Content {
         }
         None
     }
+}
+
+/// Definitions that another parser version found in a file, as a client sends them.
+pub(super) fn stored_facts(
+    path: &str,
+    facts: Option<&[u8]>,
+) -> Result<Option<Arc<FileFacts>>, WireError> {
+    let decoded = facts.map(onyx_protocol::stored_facts::decode).transpose();
+    decoded.map(|facts| facts.map(Arc::new)).map_err(|error| {
+        let message = format!("the definitions of \"{path}\" cannot be read");
+        WireError::new(ErrorKind::InvalidRequest, message).detail(error.to_string())
+    })
 }
 
 /// A source file of a commit.
@@ -172,7 +187,8 @@ mod tests {
     fn content(number: u32, base: Option<Arc<Content>>) -> Arc<Content> {
         let blob = ObjectId::null(gix_hash::Kind::Sha1);
         let reference = number.into();
-        Arc::new(Content { reference, number: Some(number), base, blob, language: Language::Rust })
+        let (number, language) = (Some(number), Language::Rust);
+        Arc::new(Content { reference, number, base, blob, language, facts: None })
     }
 
     fn file(number: u32) -> Arc<File> {

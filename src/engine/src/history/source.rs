@@ -34,6 +34,19 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// The same text with other definitions.
+    pub(super) fn with_facts(&self, facts: FileFacts) -> Self {
+        Self {
+            hash: self.hash,
+            is_decoded: self.is_decoded,
+            size: self.size,
+            lines: self.lines,
+            text: self.text.clone(),
+            facts,
+            notices: self.notices.clone(),
+        }
+    }
+
     /// The text of a definition.
     pub(super) fn span(&self, definition: &Definition) -> &str {
         let span = definition.start_byte as usize..definition.end_byte as usize;

@@ -1,7 +1,8 @@
 //! A walk: one thread reads what commits change and has their blobs parsed ahead, on all workers; this one
 //! follows with the changes in order, has new contents compressed on the same workers, and hands on.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -21,7 +22,7 @@ use super::diff::{self, Change};
 use super::object::{self, Words};
 use super::plan::{Parent, Plan};
 use super::repository::{Objects, Repository};
-use super::snapshot::{Content, File, Snapshot};
+use super::snapshot::{Content, File, Snapshot, stored_facts};
 use super::source::{Blob, Held, Key, Sources};
 use super::{Canceller, batch::Batch, wire};
 use crate::parse::Limits;
@@ -107,7 +108,7 @@ fn run(
     let sources = Sources::new(repository, *limits, canceller);
     let mut numbering = Numbering::new();
     let bases = base_states(repository, plan, bases, &mut numbering, canceller)?;
-    let changer = Changer { sources: &sources, numbering };
+    let changer = Changer { sources: &sources, numbering, elsewhere: HashSet::new() };
     let mut follower = Follower {
         plan,
         changer,
@@ -170,12 +171,16 @@ fn base_states(
                     .hint("Forget the repository and read its history again."));
             };
             let (reference, number) = (file.content, file.chain);
-            let content = contents.entry((reference, number)).or_insert_with(|| {
-                Arc::new(Content { reference, number, base: None, blob, language })
-            });
-            numbering.know(content);
+            let content = match contents.entry((reference, number)) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(place) => {
+                    let facts = stored_facts(&file.path, file.facts.as_deref())?;
+                    let content = Content { reference, number, base: None, blob, language, facts };
+                    Arc::clone(place.insert(Arc::new(content)))
+                }
+            };
+            numbering.know(&content);
             let nodes = file.nodes.into_boxed_slice();
-            let content = Arc::clone(content);
             state.insert(&file.path, Arc::new(File { content, nodes }));
         }
         states.push(state);

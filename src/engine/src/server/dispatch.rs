@@ -99,9 +99,9 @@ pub fn run(
             )
         })?,
         RequestBody::HistoryClose => history.close(),
-        RequestBody::HistoryCompare { old, new } => session.part(|_| {
+        RequestBody::HistoryCompare(comparison) => session.part(|_| {
             let (limits, workers) = (engine.parse_limits(), engine.workers());
-            let compared = compare(old, new, &limits, workers, &|| call.cancelled())?;
+            let compared = compare(comparison, &limits, workers, &|| call.cancelled())?;
             Ok(Response::HistoryCompared(Box::new(compared)))
         })?,
         RequestBody::IndexCreate(header) => create(engine, header)?,

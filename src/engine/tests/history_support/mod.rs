@@ -162,6 +162,7 @@ impl Client {
             path: path.clone(),
             content: file.content,
             chain: Some(self.contents[file.content as usize].chain),
+            facts: None,
             nodes: file.nodes.clone(),
         };
         state.iter().map(file).collect()

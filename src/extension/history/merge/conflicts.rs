@@ -7,6 +7,9 @@ use pgrx::prelude::*;
 
 use crate::error::{Error, OrRaise};
 
+/// Characters of a mark in a text.
+const MARK_LENGTH: usize = 7;
+
 /// What is to become of a conflict.
 #[derive(Clone, PartialEq)]
 pub enum Resolution {
@@ -58,25 +61,83 @@ impl Conflict {
     fn key(&self) -> Key {
         (self.kind.to_owned(), self.node_id, self.source_id, self.our_line, self.our_path.clone())
     }
+
+    /// Both texts between marks, as git writes them into a base it makes: longer ones the deeper it is, so
+    /// that those of one merge are none of another. What is not a matter of lines is as it was.
+    fn marked(&self, depth: usize) -> Resolution {
+        let (Some(ours), Some(theirs), Some(_)) = (&self.our_text, &self.their_text, self.our_line)
+        else {
+            return Resolution::Base;
+        };
+        let mut text = String::new();
+        for (mark, lines) in [('<', ours.as_str()), ('=', theirs), ('>', "")] {
+            text.extend(std::iter::repeat_n(mark, MARK_LENGTH + 2 * depth));
+            text.push('\n');
+            text += lines;
+            if !lines.is_empty() && !lines.ends_with('\n') {
+                text.push('\n');
+            }
+        }
+        Resolution::Text(text)
+    }
 }
 
 type Key = (String, Option<i64>, Option<i64>, Option<i32>, Option<String>);
 
+/// What becomes of conflicts about which nothing was said.
+enum Undecided {
+    /// They are open.
+    Open,
+    /// The same of all.
+    All(Resolution),
+    /// They are left in the text, in a merge of bases that is so many merges above the one asked for.
+    Marked(usize),
+}
+
 /// Decisions about a merge.
 pub struct Resolutions {
-    all: Option<Resolution>,
+    undecided: Undecided,
     one: HashMap<Key, Resolution>,
 }
 
 impl Resolutions {
     /// The same for all.
     pub fn all(resolution: Resolution) -> Self {
-        Self { all: Some(resolution), one: HashMap::new() }
+        Self { undecided: Undecided::All(resolution), one: HashMap::new() }
+    }
+
+    /// Those of a base that is made of several.
+    pub fn marked(depth: usize) -> Self {
+        Self { undecided: Undecided::Marked(depth), one: HashMap::new() }
     }
 
     /// What was decided about a conflict.
-    pub fn of(&self, conflict: &Conflict) -> Option<Resolution> {
-        self.all.clone().or_else(|| self.one.get(&conflict.key()).cloned())
+    fn of(&self, conflict: &Conflict) -> Option<Resolution> {
+        match &self.undecided {
+            Undecided::Open => self.one.get(&conflict.key()).cloned(),
+            Undecided::All(resolution) => Some(resolution.clone()),
+            Undecided::Marked(depth) => Some(conflict.marked(*depth)),
+        }
+    }
+}
+
+/// The conflicts of a merge being made, with what was decided.
+pub struct Decisions {
+    resolutions: Resolutions,
+    pub made: Vec<(Conflict, Option<Resolution>)>,
+}
+
+impl Decisions {
+    /// None so far.
+    pub fn new(resolutions: Resolutions) -> Self {
+        Self { resolutions, made: Vec::new() }
+    }
+
+    /// Remembers a conflict; what is to become of it, ours while nobody says.
+    pub fn of(&mut self, conflict: Conflict) -> Resolution {
+        let resolution = self.resolutions.of(&conflict);
+        self.made.push((conflict, resolution.clone()));
+        resolution.unwrap_or(Resolution::Ours)
     }
 }
 
@@ -110,7 +171,7 @@ pub fn resolutions(repo: i64, branch: &str, ours: i32, theirs: i32) -> Result<Re
         }
         Ok::<_, Error>(())
     })?;
-    Ok(Resolutions { all: None, one })
+    Ok(Resolutions { undecided: Undecided::Open, one })
 }
 
 /// Records a merge's conflicts in place of those the branch had; decisions stay where they still fit.
