@@ -306,6 +306,11 @@ impl Run {
         } else if work != Recover {
             set_and_wait(&self.cluster, setting);
         }
+        if ["sweep", "rebuild"].contains(&area) {
+            // A worker that began before has not heard of it, and may do the next one's work.
+            let idle = || find(&self.cluster, |title| title.contains("onyx maintenance")).is_none();
+            eventually("maintenance to rest", Duration::from_secs(30), || idle().then_some(()));
+        }
         Under { session, pid, statements }
     }
 

@@ -33,8 +33,11 @@ impl Steps {
     pub fn set(&self, setting: &str) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted.setting != setting {
-            let passages = setting.split_once(':').map_or(Some(1), |(_, n)| n.parse().ok());
-            *wanted = Wanted { setting: setting.to_owned(), left: passages.unwrap_or(0) };
+            let left = match setting.split_once(':') {
+                Some((_, passages)) => passages.parse().unwrap_or(0),
+                None => u32::from(!setting.is_empty()),
+            };
+            *wanted = Wanted { setting: setting.to_owned(), left };
             self.is_set.store(wanted.left > 0, Ordering::Relaxed);
         }
     }
