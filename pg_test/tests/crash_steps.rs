@@ -133,8 +133,8 @@ const STEPS: &[(&str, Work, u64)] = &[
     ("load.chunk", Restart, 8),
     ("load.ready", Restart, 4),
     ("engine.ready", Restart, 1),
-    ("recover.deleted", Recover, 2),
-    ("recover.written", Recover, 2),
+    ("recover.deleted", Recover, 1),
+    ("recover.written", Recover, 1),
 ];
 
 /// The cases of every run.
