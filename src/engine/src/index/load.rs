@@ -32,16 +32,17 @@ impl Generation {
             return Ok(());
         }
         let mut record = writer.record.clone();
+        let cut = shared.cut(record.recovery, end)?;
         record.recovery = Some(end);
-        if end.lsn != 0 && record.vacuum_lsn > end.lsn {
+        if cut != 0 && record.vacuum_lsn > cut {
             record.state = DurableState::Stale(VACUUMED_BEYOND.into());
             shared.store.put_generation(&record)?;
             self.set_life(Life::Stale(VACUUMED_BEYOND.into()));
-        } else if end.lsn != 0 && writer.marks.highest > end.lsn {
+        } else if cut != 0 && writer.marks.highest > cut {
             let mut void = Vec::new();
             for item in shared.store.items(&record)? {
                 let item = item?;
-                if item.stamp > end.lsn {
+                if item.stamp > cut {
                     void.push(item.tid);
                 }
             }
@@ -50,12 +51,12 @@ impl Generation {
                 shared.store.delete_items(&writer.record, tids, None)?;
                 steps::at("recover.deleted");
             }
-            let marks = Marks { highest: end.lsn, ..writer.marks };
+            let marks = Marks { highest: cut, ..writer.marks };
             shared.store.delete_items(&record, &[], Some(marks))?;
             steps::at("recover.written");
             shared.store.sync()?;
             writer.marks = marks;
-            self.forget_durable(end.lsn);
+            self.forget_durable(cut);
             let mut table = write(&self.table);
             for tid in void {
                 table.points.remove(tid);

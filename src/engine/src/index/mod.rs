@@ -109,6 +109,9 @@ impl Indexes {
             recovery: RwLock::new(recovery),
             generations: RwLock::new(HashMap::new()),
         });
+        if let Some(end) = recovery {
+            shared.note_end(end)?;
+        }
         for (record, marks) in shared.store.generations()? {
             let life = first_life(&record, system_identifier);
             let id = record.header.id;
@@ -144,7 +147,10 @@ impl Indexes {
         match *recovery {
             Some(known) if known == end => return Ok(()),
             Some(_) => return Err(invalid("recovery has already ended")),
-            None => *recovery = Some(end),
+            None => {
+                self.shared.note_end(end)?;
+                *recovery = Some(end);
+            }
         }
         drop(recovery);
         self.load_all();

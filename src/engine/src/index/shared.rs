@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use onyx_protocol::WireError;
-use onyx_protocol::index::GenerationId;
+use onyx_protocol::index::{GenerationId, Lsn};
 use onyx_protocol::startup::RecoveryEnd;
 
 use super::generation::{Generation, Life};
@@ -13,7 +13,7 @@ use super::memory::Budget;
 use super::queue::Queue;
 use super::ranking::Rankings;
 use crate::steps;
-use crate::store::{Store, read};
+use crate::store::{DurableState, GenerationRecord, Store, read};
 
 /// The store, the threads and the generations.
 pub struct Shared {
@@ -32,6 +32,38 @@ impl Shared {
     /// Where the server's recovery ended, if it has.
     pub fn recovery(&self) -> Option<RecoveryEnd> {
         *read(&self.recovery)
+    }
+
+    /// Notes where a recovery of the server ended, durably, before any generation acts on it: the next one may come
+    /// before all have, and ends behind it.
+    pub(super) fn note_end(&self, end: RecoveryEnd) -> Result<(), WireError> {
+        let mut ends = self.store.recoveries()?;
+        if ends.last() == Some(&end) {
+            return Ok(());
+        }
+        let mut done = Vec::new();
+        // Others are never used again.
+        let ready = |record: &GenerationRecord| record.state == DurableState::Ready;
+        for (record, _) in self.store.generations()?.into_iter().filter(|(r, _)| ready(r)) {
+            done.extend(record.recovery.and_then(|known| place_of(&ends, known)));
+        }
+        // Without what no generation needs any more.
+        ends.drain(..done.into_iter().min().unwrap_or(ends.len()));
+        ends.push(end);
+        Ok(self.store.put_recoveries(&ends)?)
+    }
+
+    /// Where the log first ended after a generation acted on an end of recovery, of which `end` is the last: what it has
+    /// beyond that is void. 0: nothing is.
+    pub(super) fn cut(
+        &self,
+        known: Option<RecoveryEnd>,
+        end: RecoveryEnd,
+    ) -> Result<Lsn, WireError> {
+        let ends = self.store.recoveries()?;
+        let place = known.and_then(|known| place_of(&ends, known));
+        let later = place.map_or(std::slice::from_ref(&end), |at| &ends[at + 1..]);
+        Ok(later.iter().map(|end| end.lsn).filter(|lsn| *lsn != 0).min().unwrap_or(0))
     }
 
     /// A generation that exists.
@@ -101,6 +133,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// The last place of an end among others.
+fn place_of(ends: &[RecoveryEnd], end: RecoveryEnd) -> Option<usize> {
+    ends.iter().rposition(|other| *other == end)
 }
 
 fn words(error: &WireError) -> String {

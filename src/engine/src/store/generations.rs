@@ -1,11 +1,12 @@
 //! Generations' records and entries.
 
 use onyx_protocol::index::{GenerationId, HeapTid, Lsn};
+use onyx_protocol::startup::RecoveryEnd;
 
 use super::keys::{
-    Family, GenerationRecord, Item, ItemContent, Marks, ModelKey, TextHash, decode, decode_item,
-    encode, encode_item, graph_header_key, graph_part_key, item_key, marks_key, prefix_end,
-    record_key, text_key,
+    Family, GenerationRecord, Item, ItemContent, Marks, ModelKey, RECOVERIES_KEY, TextHash, decode,
+    decode_item, encode, encode_item, graph_header_key, graph_part_key, item_key, marks_key,
+    prefix_end, record_key, text_key,
 };
 use super::rocks::{Batch, Scan};
 use super::{Store, StoreError};
@@ -48,6 +49,26 @@ impl Store {
             }
         }
         Ok(all)
+    }
+
+    /// Ends of recoveries that were noted, in their order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn recoveries(&self) -> Result<Vec<RecoveryEnd>, StoreError> {
+        let noted = self.db.get(Family::Meta, RECOVERIES_KEY)?;
+        noted.map_or(Ok(Vec::new()), |bytes| decode(&bytes))
+    }
+
+    /// Notes ends of recoveries, on disk when this returns.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn put_recoveries(&self, ends: &[RecoveryEnd]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Family::Meta, RECOVERIES_KEY, encode(&ends.to_vec())?);
+        self.write(batch)?;
+        self.sync()
     }
 
     /// Writes a generation's record.

@@ -3,6 +3,7 @@
 //! ```text
 //! family       key                                          value
 //! meta         "format"                                     u32 BE, FORMAT
+//!              "recoveries"                                 bincode Vec of RecoveryEnd, in their order; absent: none
 //! models       model key 16                                 bincode ModelSpec, as last seen
 //! embeddings   model key 16 | text hash 32                  f32 LE * dimensions
 //! failures     model key 16 | text hash 32                  UTF-8, why it cannot be embedded
@@ -41,6 +42,9 @@ pub const OLDEST_FORMAT: u32 = 1;
 
 /// Where [`FORMAT`] is kept in the `meta` family.
 pub const FORMAT_KEY: &[u8] = b"format";
+
+/// Where the ends of recoveries are kept in the `meta` family that a generation may not have acted on yet.
+pub const RECOVERIES_KEY: &[u8] = b"recoveries";
 
 /// Identifies a model by what it computes: its files' content and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -116,6 +116,32 @@ fn entries_beyond_the_end_of_recovery_are_discarded_once() {
 }
 
 #[test]
+fn a_recovery_counts_although_the_next_came_before_it_was_acted_on() {
+    let mut world = World::new();
+    world.build_vectors(1, Metric::L2, &grid(10));
+    world.insert(id(1), 100, true, vec![vector(20, &[20.0, 0.0])]).unwrap();
+    world.insert(id(1), 200, true, vec![vector(30, &[30.0, 0.0])]).unwrap();
+    // The engine hears of the first one, and ends.
+    world.open(None);
+    world.shared.note_end(RecoveryEnd { life: 2, lsn: 150 }).unwrap();
+    for lsn in [400, 0, 500] {
+        world.open(Some(RecoveryEnd { life: 3 + lsn, lsn }));
+        assert_eq!(world.loaded(1), GenerationState::Ready);
+        assert_eq!(world.nearest(1, &[100.0, 0.0], 2, 10), [20, 9]);
+    }
+    // What every generation has acted on is not kept.
+    let last = RecoveryEnd { life: 9, lsn: 600 };
+    world.open(Some(last));
+    world.loaded(1);
+    assert!(world.shared.store.recoveries().unwrap().len() <= 2);
+    // What is written afterwards is not taken for what the first one made void.
+    world.insert(id(1), 550, true, vec![vector(40, &[40.0, 0.0])]).unwrap();
+    world.open(Some(RecoveryEnd { life: 10, lsn: 700 }));
+    world.loaded(1);
+    assert_eq!(world.nearest(1, &[100.0, 0.0], 2, 10), [40, 20]);
+}
+
+#[test]
 fn a_vacuum_beyond_the_end_of_recovery_makes_stale_for_good() {
     let mut world = World::new();
     world.build_vectors(1, Metric::L2, &grid(10));
