@@ -418,61 +418,65 @@ impl Run {
 
     /// Waits until all is well again without help, and compares.
     fn recover(&mut self, what: &str) {
-        let cluster = &self.cluster;
-        let awake = AtomicBool::new(false);
-        let mut client = std::thread::scope(|scope| {
-            // An engine that was started before the supervisor had heard that none is to stop any more.
-            scope.spawn(|| {
-                while !awake.load(Ordering::Relaxed) {
+        let Self { cluster, dice, .. } = self;
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // An engine that was started before the supervisor had heard that none is to stop any more may come to
+            // the step at any time.
+            let waker = scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
                     continue_all(cluster);
                     std::thread::sleep(Duration::from_millis(50));
                 }
             });
-            let client = back(cluster);
-            awake.store(true, Ordering::Relaxed);
-            client
+            let compared = scope.spawn(|| compare_all(cluster, dice, what)).join();
+            done.store(true, Ordering::Relaxed);
+            waker.join().expect("the waker");
+            if let Err(failure) = compared {
+                std::panic::resume_unwind(failure);
+            }
         });
-        client.run("SET onyx.ef_search = 200");
-        tidy(&mut client, &mut self.dice, "t_other, u_other, t_v_ccnew, t_v_ccold");
-        // Whatever the indexes' state is just now, an answer is right.
-        let exact = |client: &mut Client, sql: &str| {
-            client.run("SET enable_indexscan = off");
-            let rows = client.text(sql);
-            client.run("RESET enable_indexscan");
-            rows
-        };
-        for table in ["t", "u"] {
-            let query = format!(
-                "(SELECT v FROM {table} ORDER BY id LIMIT 1 OFFSET {})",
-                self.dice.roll(500)
-            );
-            let sql = format!("SELECT v <-> {query} FROM {table} ORDER BY v <-> {query} LIMIT 3");
-            assert_eq!(client.text(&sql), exact(&mut client, &sql), "at once after {what}");
-        }
-        all_ready(&mut client, what);
-        compare(&mut client, &mut self.dice, what);
-        // Others take the places of the rows that were lost.
-        client.run(&format!(
+    }
+}
+
+/// Compares as soon as the server is back, when all indexes are, and after others have taken the places of the rows
+/// that were lost; waits until what is left in the store is gone.
+fn compare_all(cluster: &Cluster, dice: &mut Dice, what: &str) {
+    let mut client = back(cluster);
+    client.run("SET onyx.ef_search = 200");
+    tidy(&mut client, dice, "t_other, u_other, t_v_ccnew, t_v_ccold");
+    // Whatever the indexes' state is just now, an answer is right.
+    let exact = |client: &mut Client, sql: &str| {
+        client.run("SET enable_indexscan = off");
+        let rows = client.text(sql);
+        client.run("RESET enable_indexscan");
+        rows
+    };
+    for table in ["t", "u"] {
+        let query =
+            format!("(SELECT v FROM {table} ORDER BY id LIMIT 1 OFFSET {})", dice.roll(500));
+        let sql = format!("SELECT v <-> {query} FROM {table} ORDER BY v <-> {query} LIMIT 3");
+        assert_eq!(client.text(&sql), exact(&mut client, &sql), "at once after {what}");
+    }
+    all_ready(&mut client, what);
+    compare(&mut client, dice, what);
+    // Others take the places of the rows that were lost.
+    client.run(&format!(
             "INSERT INTO t SELECT k, {} FROM generate_series(1, {T_ROWS}) k WHERE NOT EXISTS (SELECT FROM t WHERE id = k);
              INSERT INTO u SELECT k, {} FROM generate_series(1, {U_ROWS}) k WHERE NOT EXISTS (SELECT FROM u WHERE id = k);
              INSERT INTO t SELECT 900000 + k, {0} FROM generate_series(1, 50) k",
             random(3), random(24)
         ));
-        compare(&mut client, &mut self.dice, &format!("rows in the places of others after {what}"));
-        client
-            .run(&format!("DELETE FROM t WHERE id > {T_ROWS}; DELETE FROM u WHERE id > {U_ROWS}"));
-        client.run("VACUUM t");
-        client.run("VACUUM u");
-        // Nothing that no index has stays for long.
-        eventually(
-            &format!("no garbage in the store after {what}"),
-            Duration::from_secs(60),
-            || {
-                let same = "SELECT generations = (SELECT count(*) FROM onyx.stat_index) FROM onyx.stat_engine";
-                client.one::<bool>(same).then_some(())
-            },
-        );
-    }
+    compare(&mut client, dice, &format!("rows in the places of others after {what}"));
+    client.run(&format!("DELETE FROM t WHERE id > {T_ROWS}; DELETE FROM u WHERE id > {U_ROWS}"));
+    client.run("VACUUM t");
+    client.run("VACUUM u");
+    // Nothing that no index has stays for long.
+    eventually(&format!("no garbage in the store after {what}"), Duration::from_secs(60), || {
+        let same =
+            "SELECT generations = (SELECT count(*) FROM onyx.stat_index) FROM onyx.stat_engine";
+        client.one::<bool>(same).then_some(())
+    });
 }
 
 fn continue_all(cluster: &Cluster) {
