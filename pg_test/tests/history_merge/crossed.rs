@@ -101,6 +101,38 @@ fn cross(both: &mut Both, strategies: [&str; 2]) {
     both.merge("side", "a1", strategies[1]);
 }
 
+/// An error while the base is made is caught as any other, and undoes no more than that.
+#[test]
+fn a_base_that_cannot_be_made_ends_the_merge_alone() {
+    let cluster = Cluster::ready();
+    let mut both = crossed(&cluster, "refused", &source([0, 0, 0, 0]));
+    both.commit("main", "a1", "f.py", Some(&source([1, 0, 0, 0])));
+    both.commit("side", "b1", "f.py", Some(&source([0, 1, 0, 0])));
+    cross(&mut both, ["ours", "ours"]);
+    both.commit("main", "a2", "f.py", Some(&source([1, 1, 2, 0])));
+    both.commit("side", "b2", "f.py", Some(&source([1, 1, 0, 2])));
+    both.client.run(
+        "CREATE TABLE done (what text);
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+             BEGIN RAISE EXCEPTION 'no branch %', NEW.name; END $f$;
+         CREATE TRIGGER refuse BEFORE INSERT ON onyx.branches FOR EACH ROW EXECUTE FUNCTION refuse();
+         DO $do$
+         BEGIN
+             INSERT INTO done VALUES ('before');
+             BEGIN
+                 INSERT INTO done VALUES ('with the merge');
+                 PERFORM onyx.merge('crossed', 'side', 'main');
+             EXCEPTION WHEN raise_exception THEN
+                 INSERT INTO done VALUES (SQLERRM);
+             END;
+             INSERT INTO done VALUES ('behind');
+         END $do$;
+         DROP TRIGGER refuse ON onyx.branches",
+    );
+    assert_eq!(both.client.text("SELECT what FROM done"), "before\nno branch #merge-base\nbehind");
+    both.assert_merge_like_git("after an error");
+}
+
 #[test]
 fn merges_that_crossed_are_merged_as_git_merges_them() {
     let cluster = Cluster::ready();

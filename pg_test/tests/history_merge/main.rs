@@ -11,16 +11,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::Command;
 use std::time::SystemTime;
 
+use onyx_pg_test::crash::number;
 use onyx_pg_test::{Cluster, Sql, Tree, clean};
 use postgres::Client;
 use source::{PATHS, Writer, ending};
 use twin::{Conflict, Decision, Files};
 
 type Texts = BTreeMap<String, String>;
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
 
 /// A repository and what it must be.
 struct World {
