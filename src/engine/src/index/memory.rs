@@ -1,5 +1,7 @@
 //! The memory all generations and rankings may take together, and what each takes.
 
+use std::ffi::CStr;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use onyx_protocol::{ErrorKind, WireError};
@@ -44,12 +46,14 @@ impl Budget {
 
 /// Gives memory that was freed back to the system: a build's and a load's batches leave much of it in the allocator.
 pub fn trim() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no more than a hint to the allocator.
+    // SAFETY: a C string, of a control that takes and gives no value. That it may be refused is no loss.
     unsafe {
-        libc::malloc_trim(0);
+        tikv_jemalloc_sys::mallctl(PURGE_ALL.as_ptr(), null_mut(), null_mut(), null_mut(), 0);
     }
 }
+
+/// All arenas' unused pages; 4096 is jemalloc's MALLCTL_ARENAS_ALL.
+const PURGE_ALL: &CStr = c"arena.4096.purge";
 
 /// What one generation or ranking uses; given back when this is dropped.
 pub struct Share {
