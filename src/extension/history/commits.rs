@@ -45,7 +45,8 @@ impl Commits {
         let last = kept.as_ref().and_then(|commits| commits.ids.last().copied()).unwrap_or(0);
         let (mut newest, mut epoch) = (None, None);
         query::latest(
-            c"SELECT (SELECT c.id FROM onyx.commits c WHERE c.repo_id = $1 AND c.id > $2 LIMIT 1),
+            // In order, or the plan reads all commits: it does not know that there is seldom a newer one.
+            c"SELECT (SELECT c.id FROM onyx.commits c WHERE c.repo_id = $1 AND c.id > $2 ORDER BY c.id LIMIT 1),
                      (SELECT r.history_epoch FROM onyx.repos r WHERE r.id = $1)",
             &[(pg_sys::INT8OID, repo.into_datum()), (pg_sys::INT4OID, last.into_datum())],
             &mut |row| {

@@ -45,11 +45,28 @@ fn damaged(id: i32, detail: impl std::fmt::Display) -> Error {
 
 /// Frames of contents and of all they are differences from.
 fn frames(ids: &[i32], part: Part) -> Result<HashMap<i32, Frame>, Error> {
-    let query = match part {
-        Part::Text => {
+    // One chain by one statement; chains that share their bases would give these many times.
+    let query = match (part, ids.len()) {
+        (Part::Text, 1) => {
+            c"WITH RECURSIVE bases AS (
+                 SELECT id, base_id, text, hash, text_hash, chain FROM onyx.contents WHERE id = ANY ($1)
+                 UNION ALL
+                 SELECT b.id, b.base_id, b.text, b.hash, b.text_hash, b.chain
+                 FROM bases c JOIN onyx.contents b ON b.id = c.base_id AND b.chain < c.chain)
+             SELECT id, base_id, text, hash, text_hash FROM bases"
+        }
+        (Part::Facts, 1) => {
+            c"WITH RECURSIVE bases AS (
+                 SELECT id, base_id, facts, chain FROM onyx.contents WHERE id = ANY ($1)
+                 UNION ALL
+                 SELECT b.id, b.base_id, b.facts, b.chain
+                 FROM bases c JOIN onyx.contents b ON b.id = c.base_id AND b.chain < c.chain)
+             SELECT id, base_id, facts FROM bases"
+        }
+        (Part::Text, _) => {
             c"SELECT id, base_id, text, hash, text_hash FROM onyx.contents WHERE id = ANY ($1)"
         }
-        Part::Facts => c"SELECT id, base_id, facts FROM onyx.contents WHERE id = ANY ($1)",
+        (Part::Facts, _) => c"SELECT id, base_id, facts FROM onyx.contents WHERE id = ANY ($1)",
     };
     let mut frames: HashMap<i32, Frame> = HashMap::with_capacity(ids.len());
     let mut wanted: Vec<i32> = ids.to_vec();

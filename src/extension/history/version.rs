@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 use super::commits::Commits;
 use super::snapshot::{FileAt, Snapshot};
+use super::symbol_changes::SymbolRow;
 use super::{at, contents, state, symbol_changes};
 use crate::error::{Error, OrRaise};
 use crate::query;
@@ -51,12 +52,21 @@ pub fn slice(text: &Rc<Vec<u8>>, definition: Option<&Definition>) -> Result<Stri
 
 /// The repository of a node that is or was.
 pub fn repo_of(node: i64) -> Result<i64, Error> {
-    let repo = query::one(
-        c"SELECT coalesce(
-             (SELECT n.repo_id FROM onyx.nodes n WHERE n.id = $1),
-             (SELECT c.repo_id FROM onyx.node_versions($1) v JOIN onyx.commits c ON c.id = v.commit_id LIMIT 1))",
-        &[(pg_sys::INT8OID, node.into_datum())],
-    )?;
+    repo_by(node, &symbol_changes::of(&[node])?)
+}
+
+/// The same by the node's versions.
+fn repo_by(node: i64, versions: &[SymbolRow]) -> Result<i64, Error> {
+    let repo = match versions.first() {
+        Some(version) => query::one(
+            c"SELECT repo_id FROM onyx.commits WHERE id = $1",
+            &[(pg_sys::INT4OID, version.commit.into_datum())],
+        )?,
+        None => query::one(
+            c"SELECT repo_id FROM onyx.nodes WHERE id = $1",
+            &[(pg_sys::INT8OID, node.into_datum())],
+        )?,
+    };
     repo.ok_or_else(|| {
         Error::sql(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("node {node} has no history"))
     })
@@ -75,9 +85,18 @@ pub fn added(commits: &Commits, file: &FileAt, commit: i32) -> Result<i32, Error
 
 /// A node as it was at a commit; none when it was not there.
 pub fn find(repo: i64, node: i64, commit: i32) -> Result<Option<NodeAt>, Error> {
+    place(repo, node, commit, symbol_changes::of(&[node])?)
+}
+
+/// The same of a node's versions.
+fn place(
+    repo: i64,
+    node: i64,
+    commit: i32,
+    versions: Vec<SymbolRow>,
+) -> Result<Option<NodeAt>, Error> {
     let commits = Commits::of(repo)?;
     // Its path then: that of the last word on it. What never changed since its file came has no rows.
-    let versions = symbol_changes::of(&[node])?;
     let on_line = versions.into_iter().filter(|version| commits.is_on_line(version.commit, commit));
     let path = match on_line.max_by_key(|version| version.commit) {
         Some(version) if version.symbol.change == SymbolChangeKind::Deleted => return Ok(None),
@@ -97,8 +116,9 @@ pub fn find(repo: i64, node: i64, commit: i32) -> Result<Option<NodeAt>, Error> 
 }
 
 fn resolve(node: i64, at: Option<&str>) -> Result<Option<NodeAt>, Error> {
-    let repo = repo_of(node)?;
-    find(repo, node, at::commit(repo, at)?)
+    let versions = symbol_changes::of(&[node])?;
+    let repo = repo_by(node, &versions)?;
+    place(repo, node, at::commit(repo, at)?, versions)
 }
 
 #[pg_extern(sql = false)]
