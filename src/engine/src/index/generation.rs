@@ -83,7 +83,7 @@ pub struct Generation {
     durable: AtomicU64,
     durable_writes: AtomicU64,
     vacuum: AtomicU64,
-    repairing: AtomicBool,
+    pub(super) repairing: AtomicBool,
     pub(super) share: Share,
     /// Points linked or taken out since the graph was saved, and the moment of the last save.
     pub(super) unsaved: AtomicUsize,
@@ -417,9 +417,10 @@ impl Generation {
         Ok(tids)
     }
 
-    /// Ends a repair, done or not.
-    pub fn repair_ended(&self) {
+    /// Ends a repair, done or not. Another follows when as many died meanwhile.
+    pub(super) fn repair_ended(&self, shared: &Shared) {
         self.repairing.store(false, Ordering::Release);
+        self.repair_soon(shared);
     }
 
     /// What was written, to be passed to [`Generation::made_durable`] after a sync.

@@ -108,7 +108,7 @@ impl Shared {
                     // The dead points stay: slower, but complete.
                     log::error!("index generation {}: {}", hex(id), words(&error));
                 }
-                generation.repair_ended();
+                generation.repair_ended(self);
             }
             Job::Reach(id) => {
                 let Some(generation) = self.get(id) else { return };

@@ -371,3 +371,15 @@ fn a_copy_from_between_writes_whose_stamps_crossed_is_told_from_the_whole() {
     world.sync(&[id(1)]).unwrap();
     assert_eq!(world.status(&[id(1)])[0].writes, third);
 }
+
+#[test]
+fn what_dies_while_a_repair_ends_is_taken_out_by_the_next() {
+    let world = World::new();
+    world.build_vectors(1, Metric::L2, &grid(1_000));
+    let generation = world.shared.get(id(1)).unwrap();
+    generation.repairing.store(true, std::sync::atomic::Ordering::Release);
+    world.delete(id(1), 200, &(0..500).collect::<Vec<_>>()).unwrap();
+    assert_eq!(world.status(&[id(1)])[0].tombstones, 500);
+    generation.repair_ended(&world.shared);
+    until(|| world.status(&[id(1)])[0].tombstones == 0);
+}
