@@ -277,3 +277,23 @@ fn aliases_of_configurations_and_names_of_packages() {
         ("packages/core/src/x.ts", "export const x = () => {};\n"),
     ]);
 }
+
+#[test]
+fn jsdoc_types_stand_beside_what_the_code_shows() {
+    check(&[
+        (
+            "main.js",
+            "import { Item, Box } from './item.js';\n\n/**\n * Uses one.\n * @param {Item} one what\n * @param {?Box|string} [two] perhaps\n * @param {Missing} three is nothing known\n * @returns {Box} a box\n */\nfunction use(one, two, three = new Item()) {\n  one.go(); //-> item.js:Item.go\n  two.open(); //-> item.js:Box.open\n  three.go(); //-> item.js:Item.go\n  return outside(one);\n}\nuse().open(); //-> use, item.js:Box.open\n\n/** @return {Promise<Item>} */\nasync function later() { return load(); }\nasync function wait() {\n  (await later()).go(); //-> later, item.js:Item.go\n}\n\nclass Holder {\n  /** @type {Item[]} */\n  all = load();\n  constructor(box) {\n    /** @type {Box} */\n    this.box = box;\n  }\n  run() {\n    this.all[0].go(); //-> item.js:Item.go\n    this.box.open(); //-> item.js:Box.open\n  }\n}\n\n/** @type {Box} */\nexport const shared = load();\nshared.open(); //-> item.js:Box.open\n\n/** Says `@param {Item} x`, which is no tag. */\nfunction plain(x) {\n  x.go(); //->\n}\n",
+        ),
+        ("item.js", "export class Item { go() {} }\nexport class Box { open() {} }\n"),
+        (
+            "told.js",
+            "/**\n * @typedef { import(\"./item.js\").Item } Item\n */\n/** @import { Box as Case } from './item.js' */\nclass Help {\n  /**\n   * @param {Item} one\n   * @param {Case[]} cases\n   */\n  show(one, cases) {\n    one.go(); //-> item.js:Item.go\n    cases[0].open(); //-> item.js:Box.open\n  }\n}\n",
+        ),
+        // Types that are checked are the annotations.
+        (
+            "typed.ts",
+            "import { Item } from './item.js';\n/** @param {Item} x */\nfunction use(x) {\n  x.go(); //->\n}\n",
+        ),
+    ]);
+}

@@ -6,7 +6,7 @@ use crate::code::ManifestKind;
 
 /// Raised whenever the definitions of the same content come out differently: history stores them beside
 /// the content, and those of different versions are never compared or compressed against each other.
-pub const PARSER_VERSION: i16 = 2;
+pub const PARSER_VERSION: i16 = 3;
 
 /// Languages with a parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

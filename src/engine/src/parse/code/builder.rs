@@ -10,8 +10,8 @@ use onyx_protocol::facts::{Definition, Language};
 use sha2::{Digest, Sha256};
 use tree_sitter::{Node, Point};
 
-use super::Interner;
 use super::pool::QuickMap;
+use super::{Interner, ecma_jsdoc};
 
 /// Most references of one file; more are left out.
 const MAX_REFERENCES: usize = 2_000_000;
@@ -50,6 +50,8 @@ pub(in crate::parse) struct Builder<'d, 't> {
     /// Of function scopes that have a `this` of their own, the type or function that it is of; the
     /// file when that is unknown.
     pub selves: QuickMap<u32, Within>,
+    /// Types that comments give names to, of JavaScript.
+    pub told_types: ecma_jsdoc::Named<'t>,
 }
 
 impl<'d, 't> Builder<'d, 't> {
@@ -107,7 +109,15 @@ impl<'d, 't> Builder<'d, 't> {
             around: Vec::with_capacity(64),
             done: 0,
             selves: QuickMap::default(),
+            told_types: match language {
+                Language::JavaScript => ecma_jsdoc::named(source),
+                _ => ecma_jsdoc::Named::new(),
+            },
         }
+    }
+
+    pub fn language(&self) -> Language {
+        self.language
     }
 
     /// The parent of the node the walk is at.

@@ -8,6 +8,7 @@ use tree_sitter::Node;
 use super::Builder;
 use super::ecma::{is_top, name_node, own, shared, shared_type};
 use super::ecma_declaration::{in_class, this_owner};
+use super::ecma_jsdoc::{Told, either};
 use super::ecma_lift::{found, lift};
 use super::ecma_module::{exported_whole, give};
 use super::ecma_shape::{key, string};
@@ -208,6 +209,7 @@ fn inherits<'t>(b: &mut Builder<'_, 't>, of: &str, base: Node<'t>) {
 /// `this.name = value`
 fn this_field<'t>(b: &mut Builder<'_, 't>, number: Option<u32>, name: &'t str, right: Node<'t>) {
     let Some(owner) = this_owner(b) else { return };
+    let told = Told::of(b, number).value(b);
     let number = number.filter(|&number| b.facts(number).kind != NodeKind::Field);
     let value = match number {
         Some(number) => {
@@ -224,6 +226,7 @@ fn this_field<'t>(b: &mut Builder<'_, 't>, number: Option<u32>, name: &'t str, r
             lift(b, value, 0)
         }
     };
+    let value = either(told, value, &mut b.shared);
     if value != 0 {
         let name = b.shared.name(name);
         let within = b.within;

@@ -11,6 +11,7 @@ use super::Builder;
 use super::ecma::{is_top, name_node, own, own_type, shared, shared_type, type_name};
 use super::ecma_assignment::{attached_to, prototype_of};
 use super::ecma_bind::bind;
+use super::ecma_jsdoc::{Told, either};
 use super::ecma_lift::{found, lift};
 use super::ecma_shape::{self as shape, Source, bare};
 
@@ -85,7 +86,8 @@ pub(super) fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Optio
             bits |= flags::HIDDEN;
         }
     }
-    let parameters = parameters(b, node, number, &mut bits);
+    let told = Told::of(b, number);
+    let parameters = parameters(b, node, number, &told, &mut bits);
     let returns = node.child_by_field_name("return_type");
     let Some(number) = number else { return };
     let ty = shared_type(b, returns);
@@ -98,14 +100,13 @@ pub(super) fn function<'t>(b: &mut Builder<'_, 't>, node: Node<'t>, field: Optio
         }
         None => 0,
     };
+    let values = [told.result(b), value];
     let declared = b.declared(number);
     declared.flags |= bits;
     declared.parameters = parameters;
     declared.ty = ty;
     declared.generics = generics;
-    if value != 0 {
-        declared.values.push(value);
-    }
+    declared.values.extend(values.into_iter().filter(|&value| value != 0));
 }
 
 /// Whether a definition is a member of a class.
@@ -190,6 +191,7 @@ fn parameters<'t>(
     b: &mut Builder<'_, 't>,
     node: Node<'t>,
     number: Option<u32>,
+    told: &Told,
     bits: &mut u16,
 ) -> Vec<Parameter> {
     let mut parameters = Vec::new();
@@ -240,7 +242,10 @@ fn parameters<'t>(
                 }
                 _ => 0,
             };
-            let name = b.shared.name(name.unwrap_or_default());
+            let name = name.unwrap_or_default();
+            let told = if ty == 0 { told.parameter(name, b) } else { 0 };
+            let value = either(told, value, &mut b.shared);
+            let name = b.shared.name(name);
             let optional = default.is_some() || rest || child.kind() == "optional_parameter";
             // `this` is declared, not passed.
             parameters.push(Parameter { name, ty, default: value, optional });
@@ -421,11 +426,14 @@ pub(super) fn field<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         return;
     }
     let annotation = node.child_by_field_name("type");
-    let ty = shared_type(b, annotation);
+    let mut ty = shared_type(b, annotation);
     let value = value.filter(|_| ty == 0).map_or(0, |n| {
         let value = own(b, n);
         lift(b, value, 0)
     });
+    if ty == 0 {
+        ty = Told::of(b, Some(number)).ty(b);
+    }
     let declared = b.declared(number);
     declared.ty = ty;
     declared.values = if value == 0 { Vec::new() } else { vec![value] };

@@ -24,6 +24,7 @@ mod ecma;
 mod ecma_assignment;
 mod ecma_bind;
 mod ecma_declaration;
+mod ecma_jsdoc;
 mod ecma_lift;
 mod ecma_module;
 mod ecma_shape;
