@@ -128,8 +128,10 @@ def fetch(package):
     if registry == "debian-source":
         top = os.path.join(whole, os.listdir(whole)[0])
     for part in parts:
-        os.makedirs(os.path.dirname(os.path.join(target + ".new", part)), exist_ok=True)
-        shutil.move(os.path.join(top, part), os.path.join(target + ".new", part))
+        # The whole of it, a part without name, takes the directory's own place.
+        to = os.path.normpath(os.path.join(target + ".new", part))
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        shutil.move(os.path.normpath(os.path.join(top, part)), to)
     shutil.rmtree(whole, ignore_errors=True)
     readable(target + ".new")
     os.rename(target + ".new", target)
