@@ -116,6 +116,23 @@ fn any_commit_is_what_a_clean_ingest_of_it_gives() {
     }
 }
 
+/// What a step sends to the index meanwhile must not make the next begin anew, with a plan of its own.
+#[test]
+fn steps_of_much_text_are_one_walk() {
+    let cluster = Cluster::ready();
+    let mut client = cluster.connect();
+    let mut repo = GitRepo::new();
+    for name in ["one", "two", "three"] {
+        let functions = (0..1_500).map(|n| format!("def {name}_{n}():\n    pass\n"));
+        repo.tree.write(&format!("{name}.py"), functions.collect::<String>());
+        repo.commit(name);
+    }
+    let call =
+        format!("CALL onyx.ingest_git('r', '{}', commits_per_transaction => 1)", repo.root());
+    assert_eq!(client.text(&call), "3");
+    assert_eq!(client.one::<i64>("SELECT count(*) FROM onyx.commits"), 3);
+}
+
 #[test]
 fn plain_ingests_make_commits_that_are_clean_ingests_too() {
     let cluster = Cluster::ready();

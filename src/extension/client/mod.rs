@@ -19,8 +19,11 @@ use wire::Connection;
 /// How long a command that cannot go on without the engine waits for one that is starting.
 const STARTUP_WAIT: Duration = Duration::from_secs(10);
 
+/// A connection and its number among this backend's.
+type Numbered = (u64, Connection);
+
 thread_local! {
-    static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
+    static CONNECTION: RefCell<Option<Numbered>> = const { RefCell::new(None) };
     static OPENED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -29,14 +32,18 @@ pub fn opened() -> u64 {
     OPENED.get()
 }
 
-/// Whether there is a connection, and its engine lives.
-pub fn is_open() -> bool {
-    CONNECTION.with_borrow(|connection| connection.as_ref().is_some_and(Connection::is_alive))
+/// The number of the connection at hand, if its engine lives: as long as it is the same, so is what the
+/// engine keeps for it.
+pub fn number() -> Option<u64> {
+    CONNECTION.with_borrow(|at_hand| {
+        let (number, connection) = at_hand.as_ref()?;
+        connection.is_alive().then_some(*number)
+    })
 }
 
-fn open() -> Result<Connection, Error> {
+fn open() -> Result<Numbered, Error> {
     OPENED.set(OPENED.get() + 1);
-    Connection::open()
+    Ok((OPENED.get(), Connection::open()?))
 }
 
 /// Asks and waits for the answer. Fails at once when the engine is down.
@@ -56,21 +63,22 @@ pub fn stream(
     mut on_item: impl FnMut(Item) -> Result<(), Error>,
 ) -> Result<Response, Error> {
     let request = Request { deadline_ms: 0, body };
-    let mut connection = match CONNECTION.take() {
-        Some(connection) => connection,
+    // One that is asked from within `on_item` opens another, for itself.
+    let mut at_hand = match CONNECTION.take() {
+        Some(at_hand) => at_hand,
         None => open()?,
     };
     // The error of either leaves the connection out of step, so it is dropped.
-    let response = match connection.request(&request, &mut on_item)? {
+    let response = match at_hand.1.request(&request, &mut on_item)? {
         Some(response) => response,
         // A connection that was idle when its engine died shows only now. Nothing was sent to the new
         // engine yet, so one fresh attempt is safe.
         None => {
-            connection = open()?;
-            connection.request(&request, &mut on_item)?.ok_or_else(wire::closed)?
+            at_hand = open()?;
+            at_hand.1.request(&request, &mut on_item)?.ok_or_else(wire::closed)?
         }
     };
-    CONNECTION.set(Some(connection));
+    CONNECTION.set(Some(at_hand));
     response.map_err(Error::Engine)
 }
 

@@ -43,8 +43,8 @@ struct Asked {
 struct Open {
     asked: Asked,
     repo: i64,
-    /// The connection it is on.
-    connection: u64,
+    /// The number of the connection it is on.
+    connection: Option<u64>,
     /// The repository's last commit: where it has another one, a transaction was rolled back, or somebody
     /// else recorded something.
     last: i32,
@@ -164,9 +164,9 @@ fn step(asked: Asked, max_commits: u32) -> Result<(i64, bool), Error> {
 fn goes_on(open: &Open, asked: &Asked, repo: i64) -> bool {
     open.asked == *asked
         && open.repo == repo
-        && client::is_open()
         && Commits::of(repo).is_ok_and(|commits| commits.epoch() == open.epoch)
-        && open.connection == client::opened()
+        && open.connection.is_some()
+        && open.connection == client::number()
         && last_commit(repo).ok() == Some(open.last)
 }
 
@@ -211,7 +211,7 @@ fn begin(asked: Asked, repo: i64) -> Result<Open, Error> {
     Ok(Open {
         asked,
         repo,
-        connection: client::opened(),
+        connection: client::number(),
         last,
         epoch: Commits::of(repo)?.epoch(),
         recorder: Recorder::new(repo, known),
