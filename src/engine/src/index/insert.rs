@@ -102,17 +102,23 @@ impl Generation {
                 let mut waiting = shared.queue.hold();
                 let known = self.embeddings(shared, model, &prepared, cached)?;
                 let mut pending: HashMap<TextHash, &str> = HashMap::new();
+                let mut queued = Vec::new();
                 for p in &prepared {
-                    if matches!(known[&p.content], Embedding::Waiting)
-                        && !waiting.contains(model, &p.content)
-                    {
-                        pending.insert(p.content, p.text);
+                    if matches!(known[&p.content], Embedding::Waiting) {
+                        if waiting.contains(model, &p.content) {
+                            queued.push(p.content);
+                        } else {
+                            pending.insert(p.content, p.text);
+                        }
                     }
                 }
                 let texts = pending.iter().map(|(hash, text)| (model, *hash, *text)).collect();
                 self.write_items(shared, &mut writer, stamp, &prepared, texts)?;
                 for (hash, text) in pending {
-                    waiting.add(model, hash, text.len());
+                    waiting.add(model, hash, text.len(), Some(self.id()));
+                }
+                for hash in queued {
+                    waiting.want(model, hash, self.id());
                 }
                 let incoming = prepared.iter().map(|p| {
                     let embedding = &known[&p.content];

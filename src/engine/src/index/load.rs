@@ -147,7 +147,7 @@ impl Generation {
             None => Default::default(),
         };
         let mut writer = lock(&self.writer);
-        let waiting = shared.queue.hold();
+        let mut waiting = shared.queue.hold();
         if let Some(model) = self.model {
             // Completed since the look-up, or still queued.
             let missing: Vec<TextHash> =
@@ -155,6 +155,7 @@ impl Generation {
             known.extend(self.look_up(shared, model, &missing)?);
             for hash in missing {
                 if waiting.contains(model, &hash) {
+                    waiting.want(model, hash, self.id());
                     known.entry(hash).or_insert(Embedding::Waiting);
                 }
             }

@@ -1,5 +1,8 @@
 //! Texts waiting to be embedded: hash and length of each in memory, the text itself in the store.
 //!
+//! Which come first: of the generations that want some, those of the one that wants fewest, its shortest ones
+//! first. So a small index does not wait for a large one, nor what a repository is now for its whole history.
+//!
 //! The queue's lock also orders writers of texts against [`Queue::complete`]: who adds an entry holds
 //! it from looking for the embedding until the entry is where a completion looks for it.
 
@@ -7,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use onyx_protocol::index::GenerationId;
 use onyx_protocol::model::ModelSpec;
 
 use crate::store::{ModelKey, Store, StoreError, TextHash, lock};
@@ -18,7 +22,7 @@ pub struct PendingBatch {
     pub model: ModelKey,
     /// As it was last described.
     pub spec: ModelSpec,
-    /// Shortest first.
+    /// In the order of their turns.
     pub texts: Vec<(TextHash, String)>,
 }
 
@@ -33,42 +37,100 @@ pub struct Waiting {
 #[derive(Default)]
 struct ModelQueue {
     spec: Option<ModelSpec>,
-    lengths: HashMap<TextHash, u32>,
-    by_length: BTreeSet<(u32, TextHash)>,
+    texts: HashMap<TextHash, Wanted>,
+    /// By who wants them; none of these is empty.
+    by_length: HashMap<Wanter, BTreeSet<(u32, TextHash)>>,
+}
+
+/// The generation whose turn a text waits for; none until one is loaded that wants it.
+type Wanter = Option<GenerationId>;
+
+struct Wanted {
+    length: u32,
+    by: Wanter,
+}
+
+impl ModelQueue {
+    fn count(&self, by: Wanter) -> usize {
+        self.by_length.get(&by).map_or(0, BTreeSet::len)
+    }
+
+    fn leave(&mut self, by: Wanter, place: &(u32, TextHash)) {
+        if let Some(places) = self.by_length.get_mut(&by) {
+            places.remove(place);
+            if places.is_empty() {
+                self.by_length.remove(&by);
+            }
+        }
+    }
+
+    fn remove(&mut self, hash: &TextHash) {
+        if let Some(wanted) = self.texts.remove(hash) {
+            self.leave(wanted.by, &(wanted.length, *hash));
+        }
+    }
+
+    /// Says that a generation wants a text: it comes with the other texts of who wants fewer.
+    fn want(&mut self, hash: TextHash, by: GenerationId) {
+        let Some(wanted) = self.texts.get(&hash) else { return };
+        let (before, place) = (wanted.by, (wanted.length, hash));
+        let is_sooner = before.is_none() || self.count(Some(by)) + 1 < self.count(before);
+        if before == Some(by) || !is_sooner {
+            return;
+        }
+        self.leave(before, &place);
+        self.by_length.entry(Some(by)).or_default().insert(place);
+        if let Some(wanted) = self.texts.get_mut(&hash) {
+            wanted.by = Some(by);
+        }
+    }
+
+    /// Texts whose turn it is.
+    fn next(&self, limit: usize) -> Vec<TextHash> {
+        let mut wanters: Vec<_> = self.by_length.iter().collect();
+        wanters.sort_unstable_by_key(|(by, places)| (places.len(), **by));
+        let places = wanters.into_iter().flat_map(|(_, places)| places);
+        places.take(limit).map(|(_, hash)| *hash).collect()
+    }
 }
 
 impl Waiting {
     /// Whether a text is queued.
     pub fn contains(&self, model: ModelKey, hash: &TextHash) -> bool {
-        self.models.get(&model).is_some_and(|queue| queue.lengths.contains_key(hash))
+        self.models.get(&model).is_some_and(|queue| queue.texts.contains_key(hash))
     }
 
     /// Queues a text that is in the store.
-    pub fn add(&mut self, model: ModelKey, hash: TextHash, length: usize) {
+    pub fn add(&mut self, model: ModelKey, hash: TextHash, length: usize, by: Wanter) {
         let queue = self.models.entry(model).or_default();
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        if queue.lengths.insert(hash, length).is_none() {
-            queue.by_length.insert((length, hash));
+        if !queue.texts.contains_key(&hash) {
+            queue.texts.insert(hash, Wanted { length, by });
+            queue.by_length.entry(by).or_default().insert((length, hash));
+        }
+    }
+
+    /// Says that a generation wants a text that is queued, too.
+    pub fn want(&mut self, model: ModelKey, hash: TextHash, by: GenerationId) {
+        if let Some(queue) = self.models.get_mut(&model) {
+            queue.want(hash, by);
         }
     }
 
     /// Takes a text off.
     pub fn remove(&mut self, model: ModelKey, hash: &TextHash) {
-        if let Some(queue) = self.models.get_mut(&model)
-            && let Some(length) = queue.lengths.remove(hash)
-        {
-            queue.by_length.remove(&(length, *hash));
+        if let Some(queue) = self.models.get_mut(&model) {
+            queue.remove(hash);
         }
     }
 
     fn turn(&mut self, limit: usize) -> Option<(ModelKey, ModelSpec, Vec<TextHash>)> {
-        let ready = |queue: &ModelQueue| queue.spec.is_some() && !queue.lengths.is_empty();
+        let ready = |queue: &ModelQueue| queue.spec.is_some() && !queue.texts.is_empty();
         let served = self.served;
         let mut candidates = self.models.iter().filter(|(_, queue)| ready(queue));
         let after = candidates.clone().find(|(model, _)| served.is_none_or(|s| **model > s));
         let (model, queue) = after.or_else(|| candidates.next())?;
-        let hashes = queue.by_length.iter().take(limit).map(|(_, hash)| *hash).collect();
-        let turn = (*model, queue.spec.clone()?, hashes);
+        let turn = (*model, queue.spec.clone()?, queue.next(limit));
         self.served = Some(turn.0);
         Some(turn)
     }
@@ -88,7 +150,7 @@ impl Queue {
         for (model, spec) in store.models()? {
             waiting.models.entry(model).or_default().spec = Some(spec);
         }
-        store.pending(|model, hash, length| waiting.add(model, hash, length))?;
+        store.pending(|model, hash, length| waiting.add(model, hash, length, None))?;
         Ok(Self { waiting: Mutex::new(waiting), added: Condvar::new() })
     }
 
@@ -156,14 +218,14 @@ impl Queue {
         let models = waiting.models.iter();
         models
             .filter_map(|(model, queue)| {
-                Some((*model, queue.spec.clone()?, queue.lengths.len() as u64))
+                Some((*model, queue.spec.clone()?, queue.texts.len() as u64))
             })
             .collect()
     }
 
     /// Waits until a text is queued, at most this long; whether there is one.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let empty = |waiting: &mut Waiting| waiting.models.values().all(|q| q.lengths.is_empty());
+        let empty = |waiting: &mut Waiting| waiting.models.values().all(|q| q.texts.is_empty());
         let (mut waiting, _) = self
             .added
             .wait_timeout_while(self.hold(), timeout, |waiting| empty(waiting))

@@ -90,6 +90,28 @@ fn a_text_of_two_generations_is_embedded_once_and_found_in_both() {
 }
 
 #[test]
+fn who_wants_fewer_texts_comes_first() {
+    let mut world = World::new();
+    let old = |n| if n == 47 { "older 47".into() } else { format!("old {n:02}") };
+    let history: Vec<Entry> = (0..50).map(|n| text(n, &old(n))).collect();
+    world.build(texts(1, "a"), Some(MODEL), history);
+    let head =
+        vec![text(1, "old 31"), text(2, "a longer one than all others"), text(3, "older 47")];
+    world.build(texts(2, "a"), Some(MODEL), head);
+    world.sync(&[id(1), id(2)]).unwrap();
+    for _ in 0..2 {
+        let names: Vec<_> = next(&world).texts.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(names[..3], ["old 31", "older 47", "a longer one than all others"]);
+        assert_eq!(names.len(), 10, "and no room is left");
+        // What the store has says who wants it, when it is read again.
+        world.open(Some(CLEAN));
+        assert_eq!(world.loaded(1), GenerationState::Ready);
+        assert_eq!(world.loaded(2), GenerationState::Ready);
+    }
+    assert_eq!(embed_all(&world), 51);
+}
+
+#[test]
 fn a_known_text_is_searchable_at_once() {
     let world = World::new();
     world.complete(MODEL, &[(TextHash::of("known"), &embed("known"))]).unwrap();
