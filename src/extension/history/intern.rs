@@ -10,6 +10,10 @@ use super::state::directory;
 use crate::error::Error;
 use crate::search::Lexicon;
 
+/// Rows remembered at most: those of paths and names of a long history are many. What is asked for again is
+/// looked up again.
+const MAX_KNOWN: usize = 1 << 17;
+
 /// New ids of a sequence.
 pub fn next_ids(sequence: &str, count: usize) -> Result<Vec<i64>, Error> {
     if count == 0 {
@@ -40,6 +44,13 @@ pub fn next_small_ids(sequence: &str, count: usize) -> Result<Vec<i32>, Error> {
     })
 }
 
+/// Before what is wanted next is learned: what was learned before is not asked for any more.
+fn forget_many<K>(known: &mut HashMap<K, i32>) {
+    if known.len() > MAX_KNOWN {
+        known.clear();
+    }
+}
+
 /// What is not known yet, each once, in order.
 fn unknown<'a, K: Hash + Eq, T>(
     known: &HashMap<K, i32>,
@@ -68,6 +79,7 @@ impl Paths {
         repo: i64,
         wanted: impl Iterator<Item = &'a String>,
     ) -> Result<(), Error> {
+        forget_many(&mut self.known);
         let missing = unknown(&self.known, wanted, |path| path.clone());
         if missing.is_empty() {
             return Ok(());
@@ -178,6 +190,7 @@ impl Names {
         repo: i64,
         wanted: impl Iterator<Item = &'a Name>,
     ) -> Result<(), Error> {
+        forget_many(&mut self.known);
         let missing = unknown(&self.known, wanted, |name| name.clone());
         if missing.is_empty() {
             return Ok(());
