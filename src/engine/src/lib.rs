@@ -20,7 +20,3 @@ pub mod server;
 mod steps;
 pub mod store;
 pub mod walk;
-
-/// For the C libraries in here too, which find its `malloc` under the usual name.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
