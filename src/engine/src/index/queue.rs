@@ -6,6 +6,7 @@
 //! The queue's lock also orders writers of texts against [`Queue::complete`]: who adds an entry holds
 //! it from looking for the embedding until the entry is where a completion looks for it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -104,8 +105,8 @@ impl Waiting {
     pub fn add(&mut self, model: ModelKey, hash: TextHash, length: usize, by: Wanter) {
         let queue = self.models.entry(model).or_default();
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        if !queue.texts.contains_key(&hash) {
-            queue.texts.insert(hash, Wanted { length, by });
+        if let Entry::Vacant(new) = queue.texts.entry(hash) {
+            new.insert(Wanted { length, by });
             queue.by_length.entry(by).or_default().insert((length, hash));
         }
     }
