@@ -37,14 +37,13 @@ pub fn back(cluster: &Cluster) -> Client {
     if !cluster.is_running() {
         cluster.start_again();
     }
-    // A killed child takes the server through a restart of its own.
-    let connected = || {
+    // A killed child takes the server through a restart of its own, which ends sessions.
+    eventually("the server and its engine", Duration::from_secs(60), || {
         let mut client = cluster.session()?;
-        client.batch_execute("SELECT 1").ok().map(|()| client)
-    };
-    let client = eventually("the server", Duration::from_secs(60), connected);
-    cluster.wait_for_engine();
-    client
+        let running =
+            "SELECT FROM onyx.stat_engine WHERE state = 'running' AND version IS NOT NULL";
+        client.query_opt(running, &[]).ok().flatten().map(|_| client)
+    })
 }
 
 /// Ends transactions that a killed session prepared, and drops the indexes it may have left half built.

@@ -1,7 +1,7 @@
 //! Signals to single processes, by their ids.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
 
@@ -13,6 +13,17 @@ pub fn signal(pid: i32, signal: Signal) -> bool {
     assert!(pid > 1, "process id {pid}");
     rustix::process::Pid::from_raw(pid)
         .is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
+}
+
+/// Kills a process, and waits until its parent has collected it, a few seconds at most: a postmaster that has
+/// collected a killed child takes no session until all has begun anew. Whether it was there to be killed.
+pub fn kill(pid: i32) -> bool {
+    let was_there = signal(pid, Signal::KILL);
+    let begun = Instant::now();
+    while Path::new(&format!("/proc/{pid}")).exists() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    was_there
 }
 
 /// Whether a process lives. One that only waits to be collected by its parent does not.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use onyx_pg_test::crash::{Dice, all_ready, back, number, tidy};
 use onyx_pg_test::nearest::{assert_complete, nearest, random_table, recall};
-use onyx_pg_test::process::{self, Signal};
+use onyx_pg_test::process;
 use onyx_pg_test::{Cluster, Config, Sql};
 
 /// Runs statements until one fails, or told to stop. Those on both sides of `;;` are sent one after the other.
@@ -59,7 +59,7 @@ fn kill(cluster: &Cluster, dice: &mut Dice) -> &'static str {
         }
     };
     if let Some(pid) = pid {
-        process::signal(pid, Signal::KILL);
+        process::kill(pid);
     }
     what
 }

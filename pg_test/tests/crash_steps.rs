@@ -396,7 +396,7 @@ impl Run {
             };
             match target {
                 Some(target) => {
-                    assert!(process::signal(target, Signal::KILL), "{victim:?} {target}")
+                    assert!(process::kill(target), "{victim:?} {target}")
                 }
                 None if victim == Postmaster => cluster.kill_postmaster(),
                 // Between two engines there is none to kill; the step is passed all the same.
