@@ -10,7 +10,7 @@ use super::builder::ImportText;
 use super::ecma_assignment::{assignment, bases_by_call, properties_by_call};
 use super::ecma_bind::{bind, share};
 use super::ecma_declaration::{class, declare, function, heritage, type_declaration};
-use super::ecma_jsdoc::Told;
+use super::ecma_jsdoc::{Told, either};
 use super::ecma_lift::lift;
 use super::ecma_module::{export, give, import, require};
 use super::ecma_shape::{self as shape, Source, bare, count, last, required_by};
@@ -329,10 +329,9 @@ fn declarator<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         }
     }
     let value = value.map_or(0, |n| shared(b, n));
-    let mut ty = shared_type(b, annotation);
-    if ty == 0 {
-        ty = Told::of(b, number).ty(b);
-    }
+    let told = Told::of(b, number).value(b);
+    let value = either(told, value, &mut b.shared);
+    let ty = shared_type(b, annotation);
     let owner = b.holder().within;
     share(b, node, name, value, ty, owner);
     if let Some(number) = number {

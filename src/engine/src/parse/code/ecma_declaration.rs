@@ -426,14 +426,13 @@ pub(super) fn field<'t>(b: &mut Builder<'_, 't>, node: Node<'t>) {
         return;
     }
     let annotation = node.child_by_field_name("type");
-    let mut ty = shared_type(b, annotation);
+    let ty = shared_type(b, annotation);
     let value = value.filter(|_| ty == 0).map_or(0, |n| {
         let value = own(b, n);
         lift(b, value, 0)
     });
-    if ty == 0 {
-        ty = Told::of(b, Some(number)).ty(b);
-    }
+    let told = Told::of(b, Some(number)).value(b);
+    let value = either(told, value, &mut b.shared);
     let declared = b.declared(number);
     declared.ty = ty;
     declared.values = if value == 0 { Vec::new() } else { vec![value] };

@@ -4,6 +4,7 @@
 //! Nothing checks them, so they stand beside what the code itself shows, never in its place.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use onyx_protocol::code::{Expr, ExprId, Type, TypeId};
@@ -16,6 +17,10 @@ use super::pool::Interner;
 const MAX_NESTING: u8 = 8;
 /// Alternatives of one type.
 const MAX_ALTERNATIVES: usize = 8;
+/// Bytes of a type, braces within it included: one without an end is not looked for in all of the file.
+const MAX_BYTES: usize = 1_000;
+/// Parts of a type, those of the names in it included, which may be made of names again.
+const MAX_PARTS: u32 = 200;
 
 /// Types by the names that comments of a file give to them.
 pub(super) type Named<'t> = HashMap<&'t str, Cow<'t, str>>;
@@ -113,14 +118,9 @@ impl Told {
         self.result.as_deref().map_or(0, |ty| value(ty, b))
     }
 
-    /// A value of the type of a field.
+    /// A value of the type of a field or variable.
     pub(super) fn value(&self, b: &mut Builder<'_, '_>) -> ExprId {
         self.ty.as_deref().map_or(0, |ty| value(ty, b))
-    }
-
-    /// The type of a field or variable.
-    pub(super) fn ty(&self, b: &mut Builder<'_, '_>) -> TypeId {
-        self.ty.as_deref().map_or(0, |text| ty(text, &b.told_types, &mut b.shared))
     }
 }
 
@@ -143,7 +143,7 @@ fn value(text: &str, b: &mut Builder<'_, '_>) -> ExprId {
 fn braced(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('{')?;
     let mut depth = 1_usize;
-    for (at, c) in inner.char_indices() {
+    for (at, c) in inner.char_indices().take_while(|(at, _)| *at < MAX_BYTES) {
         match c {
             '{' => depth += 1,
             '}' => depth -= 1,
@@ -157,13 +157,16 @@ fn braced(text: &str) -> Option<(&str, &str)> {
 }
 
 fn ty(text: &str, named: &Named<'_>, pool: &mut Interner<'_>) -> TypeId {
-    Reader { rest: text, named }.whole(pool, 0).unwrap_or(0)
+    let left = Cell::new(MAX_PARTS);
+    Reader { rest: text, named, left: &left }.whole(pool, 0).unwrap_or(0)
 }
 
 /// Reads the types of JSDoc and of Closure's compiler. `None`: something else stands there.
 struct Reader<'d> {
     rest: &'d str,
     named: &'d Named<'d>,
+    /// Parts that may still be read.
+    left: &'d Cell<u32>,
 }
 
 impl<'d> Reader<'d> {
@@ -172,6 +175,12 @@ impl<'d> Reader<'d> {
         let ty = self.union(pool, depth)?;
         self.skip();
         self.rest.is_empty().then_some(ty)
+    }
+
+    /// Takes a part off those that are left.
+    fn part(&self) -> Option<()> {
+        self.left.set(self.left.get().checked_sub(1)?);
+        Some(())
     }
 
     fn skip(&mut self) {
@@ -208,14 +217,9 @@ impl<'d> Reader<'d> {
     }
 
     fn one(&mut self, pool: &mut Interner<'_>, depth: u8) -> Option<TypeId> {
-        if depth > MAX_NESTING {
-            return None;
-        }
-        let mut rest = false;
+        self.part().filter(|()| depth <= MAX_NESTING)?;
         while self.takes("?") || self.takes("!") || self.takes("=") {}
-        if self.takes("...") {
-            rest = true;
-        }
+        let rest = self.takes("...");
         let mut ty = if self.takes("(") {
             let inner = self.union(pool, depth + 1)?;
             self.takes(")").then_some(inner)?
@@ -226,6 +230,7 @@ impl<'d> Reader<'d> {
         };
         loop {
             if self.takes("[]") {
+                self.part()?;
                 ty = pool.ty(Type::Array(ty));
             } else if !(self.takes("=") || self.takes("?") || self.takes("!")) {
                 break;
@@ -270,7 +275,7 @@ impl<'d> Reader<'d> {
         }
         let first = path[0].as_str();
         if let Some(text) = self.named.get(first).filter(|_| path.len() == 1) {
-            return Reader { rest: text, named: self.named }.whole(pool, depth + 1);
+            return Reader { rest: text, ..*self }.whole(pool, depth + 1);
         }
         let of_language = match first {
             _ if path.len() > 1 => None,
@@ -360,6 +365,18 @@ mod tests {
         ] {
             assert_eq!(read(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn names_of_names_and_braces_without_end_take_no_time() {
+        let level = |n: usize| {
+            format!("@typedef {{{}}} T{n}\n", vec![format!("T{}", n + 1); 200].join("|"))
+        };
+        let source: String = (0..8).map(level).collect();
+        let mut pool = Interner::default();
+        assert_eq!(ty("T0", &named(&source), &mut pool), 0);
+        assert_eq!(ty(&format!("T9{}", "[]".repeat(400)), &named(&source), &mut pool), 0);
+        assert!(named(&"@typedef {".repeat(400_000)).is_empty());
     }
 
     fn written(pool: &Interner<'_>, ty: TypeId) -> String {
