@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 
 use super::at;
 use super::commits::Commits;
-use super::symbol_changes;
+use super::symbol_changes::{self, SymbolRow};
 use super::version::{self, NodeAt};
 use crate::error::Error;
 use crate::graph::rows::{Nothing, Row, Source};
@@ -26,12 +26,15 @@ fn blame(a: &Arguments) -> Answer {
     let Some(node) = a.get::<i64>(0) else { return Ok(Box::new(Nothing)) };
     let repo = version::repo_of(node)?;
     let commit = at::commit(repo, a.get::<&str>(1))?;
-    let Some(found) = version::find(repo, node, commit)? else { return Ok(Box::new(Nothing)) };
+    let versions = symbol_changes::of(&[node])?;
+    let Some(found) = version::find(repo, node, commit, &versions)? else {
+        return Ok(Box::new(Nothing));
+    };
     let first = found.definition().map_or(1, |d| d.start_line);
     let text = found.text()?;
     let lines: Vec<String> =
         text.split_inclusive('\n').map(|line| line.trim_end_matches(['\n', '\r']).into()).collect();
-    let commits = follow(repo, node, commit, &found, &text)?;
+    let commits = follow(repo, node, commit, &versions, &found, &text)?;
     let authors = authors(&commits)?;
     let lines = lines.into_iter().zip(commits).enumerate();
     let lines = lines.map(|(number, (text, commit))| (first + number as u32, text, commit));
@@ -50,11 +53,12 @@ fn follow(
     repo: i64,
     node: i64,
     commit: i32,
+    rows: &[SymbolRow],
     found: &NodeAt,
     text: &str,
 ) -> Result<Vec<i32>, Error> {
     let commits = Commits::of(repo)?;
-    let versions = Versions::of(node)?;
+    let versions = Versions::of(rows);
     let count = text.split_inclusive('\n').count();
     let mut blamed = vec![commit; count];
     // By version, the latest first: a version is looked at when all that lead to it have been.
@@ -68,7 +72,7 @@ fn follow(
             if lines.is_empty() {
                 break;
             }
-            let Some(before) = version::find(repo, node, parent)? else { continue };
+            let Some(before) = version::find(repo, node, parent, rows)? else { continue };
             let before_text = before.text()?;
             let version = versions.last(&commits, parent, &before)?;
             let origins = onyx_diff::lines::origins(&before_text, &text);
@@ -100,16 +104,15 @@ fn follow(
 struct Versions(Vec<i32>);
 
 impl Versions {
-    fn of(node: i64) -> Result<Self, Error> {
+    fn of(rows: &[SymbolRow]) -> Self {
         use SymbolChangeKind::{Created, Deleted};
-        let versions = symbol_changes::of(&[node])?.into_iter();
-        let with_text = versions.filter(|v| {
+        let with_text = rows.iter().filter(|v| {
             let change = v.symbol.change;
             change == Created || change != Deleted && v.symbol.body_changed
         });
         let mut commits: Vec<i32> = with_text.map(|version| version.commit).collect();
         commits.sort_unstable();
-        Ok(Self(commits))
+        Self(commits)
     }
 
     /// The last one on a commit's line of first parents; where there is none, the commit its file came with.

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 
 use super::contents::{self, Text};
 use super::snapshot::{FileAt, Snapshot};
-use super::{at, state, version};
+use super::{at, state, symbol_changes, version};
 use crate::error::Error;
 use crate::graph::row_function;
 use crate::graph::rows::{Nothing, Row, Source};
@@ -166,8 +166,9 @@ impl Differences {
     }
 
     fn of_node(repo: i64, node: i64, from: i32, to: i32) -> Result<Self, Error> {
+        let versions = symbol_changes::of(&[node])?;
         let side = |commit| -> Result<Side, Error> {
-            let found = version::find(repo, node, commit)?;
+            let found = version::find(repo, node, commit, &versions)?;
             Side::new(found.map(|found| found.file).into_iter().collect())
         };
         Ok(Self { from: side(from)?, to: side(to)?, nodes: vec![node].into_iter() })

@@ -83,21 +83,16 @@ pub fn added(commits: &Commits, file: &FileAt, commit: i32) -> Result<i32, Error
     Ok(found.unwrap_or(file.commit))
 }
 
-/// A node as it was at a commit; none when it was not there.
-pub fn find(repo: i64, node: i64, commit: i32) -> Result<Option<NodeAt>, Error> {
-    place(repo, node, commit, symbol_changes::of(&[node])?)
-}
-
-/// The same of a node's versions.
-fn place(
+/// A node as it was at a commit, from its versions; none when it was not there.
+pub fn find(
     repo: i64,
     node: i64,
     commit: i32,
-    versions: Vec<SymbolRow>,
+    versions: &[SymbolRow],
 ) -> Result<Option<NodeAt>, Error> {
     let commits = Commits::of(repo)?;
     // Its path then: that of the last word on it. What never changed since its file came has no rows.
-    let on_line = versions.into_iter().filter(|version| commits.is_on_line(version.commit, commit));
+    let on_line = versions.iter().filter(|version| commits.is_on_line(version.commit, commit));
     let path = match on_line.max_by_key(|version| version.commit) {
         Some(version) if version.symbol.change == SymbolChangeKind::Deleted => return Ok(None),
         Some(version) => Some(version.path),
@@ -118,7 +113,7 @@ fn place(
 fn resolve(node: i64, at: Option<&str>) -> Result<Option<NodeAt>, Error> {
     let versions = symbol_changes::of(&[node])?;
     let repo = repo_by(node, &versions)?;
-    place(repo, node, at::commit(repo, at)?, versions)
+    find(repo, node, at::commit(repo, at)?, &versions)
 }
 
 #[pg_extern(sql = false)]
