@@ -139,13 +139,11 @@ impl Directories {
         }
         Spi::run_with_args(
             "INSERT INTO onyx.paths AS p (repo_id, path, node_id)
-             SELECT $1, w.path, coalesce(
-                 (SELECT n.id FROM onyx.nodes n
-                  WHERE n.repo_id = $1 AND n.origin = 'source'
-                    AND (n.kind = 'directory' AND n.qualified_name = w.path
-                         OR n.kind = 'repository' AND w.path = '')),
-                 pg_catalog.nextval('onyx.nodes_id_seq'))
+             SELECT $1, w.path, coalesce(n.id, pg_catalog.nextval('onyx.nodes_id_seq'))
              FROM pg_catalog.unnest($2::text[]) w (path)
+             LEFT JOIN onyx.nodes n
+                 ON n.repo_id = $1 AND n.origin = 'source' AND n.kind IN ('repository', 'directory')
+                 AND CASE n.kind WHEN 'directory' THEN n.qualified_name ELSE '' END = w.path
              WHERE NOT EXISTS (SELECT FROM onyx.paths o
                                WHERE o.repo_id = $1 AND o.path = w.path AND o.node_id IS NOT NULL)
              ON CONFLICT (repo_id, path) DO UPDATE SET node_id = excluded.node_id",
