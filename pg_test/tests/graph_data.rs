@@ -320,7 +320,22 @@ fn context_and_map_keep_to_their_budget_and_search_follows_edges() {
     }
     assert_eq!(client.text("SELECT count(*) FROM onyx.repo_map('shop', 1000)"), "4");
     // The text asked for comes first, cut where it must be.
-    assert_eq!(client.text("SELECT part, content FROM onyx.context((SELECT id FROM onyx.nodes WHERE name = 'total'), 5)"), "body|Compute the total pr");
+    let total = "SELECT part, content FROM onyx.context((SELECT id FROM onyx.nodes WHERE name = 'total'), 5)";
+    assert_eq!(client.text(total), "body|def total(items)");
+    // What short texts leave of their share goes to the long ones.
+    let texts = "SELECT qualified_name, content FROM onyx.context((SELECT array_agg(id ORDER BY name DESC) FROM onyx.nodes
+                 WHERE name IN ('total', 'store') AND kind = 'function'), 40) WHERE part = 'body'";
+    assert_eq!(
+        client.text(texts),
+        "shop.orders.total|def total(items):\n    \"\"\"Compute the total price of items.\"\"\"\n    re\nshop.store.store|def store(order):\n    return connect().write(order)"
+    );
+    // Documentation before a definition belongs to its text; what has no source has a signature.
+    client.run("SELECT onyx.ingest_file('rust', 'src/lib.rs', E'/// Adds one.\npub fn add(a: i32) -> i32 {\n    a + 1\n}\n')");
+    client.run("SELECT onyx.add_node('ticket', 'T-1')");
+    let text = "SELECT content FROM onyx.context((SELECT id FROM onyx.nodes WHERE name = 'add')) WHERE part = 'body'";
+    assert_eq!(client.text(text), "Adds one.\npub fn add(a: i32) -> i32 {\n    a + 1\n}");
+    let ticket = "SELECT content FROM onyx.context((SELECT id FROM onyx.nodes WHERE name = 'T-1'))";
+    assert_eq!(client.text(ticket), "T-1");
     assert_eq!(
         client.text("SELECT part FROM onyx.context('open the database', 200, 1) LIMIT 1"),
         "body"

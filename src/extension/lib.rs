@@ -89,7 +89,8 @@ extension_sql_file!(
     name = "history_views",
     requires = ["history_search"]
 );
-extension_sql_file!("../../sql/views.sql", name = "views", requires = ["history_views"]);
+extension_sql_file!("../../sql/context.sql", name = "context", requires = ["history_views"]);
+extension_sql_file!("../../sql/views.sql", name = "views", requires = ["context"]);
 extension_sql_file!("../../sql/grants.sql", name = "grants", finalize);
 
 /// Version of the extension; the engine must have the same.
