@@ -380,3 +380,25 @@ fn only_the_servers_user_talks_through_the_socket() {
     let detail = error.detail().unwrap_or_default();
     assert!(detail.contains("belongs to another user"), "{error:?}");
 }
+
+#[test]
+fn a_server_whose_engine_does_not_start_ends_like_any_other() {
+    let cluster = Cluster::start(Config::new());
+    let mut client = cluster.connect();
+    client.run("CREATE EXTENSION onyx CASCADE");
+    cluster.wait_for_engine();
+    cluster.disable_engine();
+    // The supervisor rests between two tries.
+    let rest = || std::thread::sleep(Duration::from_secs(1));
+    rest();
+    drop(client);
+    cluster.stop();
+    cluster.start_again();
+    rest();
+    cluster.kill_postmaster();
+    eventually("the end of its processes", Duration::from_secs(10), || {
+        cluster.processes().is_empty().then_some(())
+    });
+    cluster.start_again();
+    cluster.enable_engine();
+}

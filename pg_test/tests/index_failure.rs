@@ -206,6 +206,52 @@ fn after_a_crash_committed_rows_are_found_and_uncommitted_ones_are_not() {
 }
 
 #[test]
+fn a_crash_counts_although_the_server_crashes_again_before_an_engine_heard_of_it() {
+    // The log is written at commits only, and nobody but this test takes places in the table.
+    let config = Config::new().durable();
+    let config = config.set("wal_writer_delay", "10s").set("bgwriter_lru_maxpages", "0");
+    let cluster = prepared(config.set("autovacuum", "off"));
+    let mut client = cluster.connect();
+    wait_until_ready(&mut client);
+    client.run("CHECKPOINT");
+    let generation = "SELECT generation FROM onyx.stat_index WHERE indexname = 't_v'";
+    let built = client.text(generation);
+    let mut open = cluster.connect();
+    open.run(
+        "BEGIN; INSERT INTO t SELECT 10000 + i, '[8,8,8]' FROM generate_series(1, 1500) i;
+         SELECT id FROM t ORDER BY v <-> '[8,8,8]' LIMIT 1",
+    );
+    let stamped = client.text("SELECT pg_current_wal_insert_lsn()");
+    cluster.kill_postmaster();
+    drop((client, open));
+
+    // A life of the server without an engine, in which other rows take the places, none of them in the index.
+    cluster.configure("onyx.engine_path", "/nowhere/onyx-engine");
+    cluster.start_again();
+    let mut client = cluster.connect();
+    let lost = format!("SELECT pg_current_wal_insert_lsn() < '{stamped}'");
+    assert!(client.one::<bool>(&lost), "the crash lost nothing");
+    client.run("VACUUM t");
+    client.run("INSERT INTO t SELECT 20000 + i, NULL FROM generate_series(1, 3000) i");
+    let passed = format!("SELECT pg_current_wal_insert_lsn() > '{stamped}'");
+    assert!(client.one::<bool>(&passed), "the log has not passed what was lost");
+    cluster.kill_postmaster();
+    drop(client);
+
+    cluster.configure("onyx.engine_path", "");
+    cluster.start_again();
+    cluster.wait_for_engine();
+    let mut client = cluster.connect();
+    wait_until_ready(&mut client);
+    assert_eq!(client.text(generation), built, "it was built anew");
+    let nearest = "SELECT count(*) FROM (SELECT v FROM t ORDER BY v <-> '[8,8,8]' LIMIT 50) near WHERE v IS NULL";
+    assert!(client.explain(nearest).contains("t_v"));
+    assert_eq!(client.one::<i64>(nearest), 0);
+    assert_eq!(client.text("SELECT * FROM onyx.check_index('t_v')"), "");
+    assert_complete(&mut client, "t", "t_v");
+}
+
+#[test]
 fn a_crash_in_the_middle_of_writes_leaves_index_and_table_equal() {
     let cluster = prepared(Config::new().durable());
     for round in 0..3 {

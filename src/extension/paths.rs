@@ -12,6 +12,8 @@ use crate::guc;
 pub const ONYX_DIRECTORY: &str = "pgsql_tmp_onyx";
 /// The engine's socket.
 pub const SOCKET: &str = "pgsql_tmp_onyx/engine.sock";
+/// Where recovery ended, while no engine has noted it in the store.
+pub const RECOVERY: &str = "pgsql_tmp_onyx/recovery";
 /// The store, unless `onyx.store_path` says otherwise.
 const STORE: &str = "pgsql_tmp_onyx/store";
 

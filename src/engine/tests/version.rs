@@ -18,6 +18,7 @@ fn start(protocol_version: u32, version: &str) -> (Option<i32>, String) {
         store_path: directory.path().join("store").display().to_string(),
         onnxruntime_path: String::new(),
         recovery: None,
+        recovery_path: "recovery".into(),
         settings: Settings {
             embed_threads: 1,
             workers: 1,

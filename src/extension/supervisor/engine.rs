@@ -28,10 +28,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts it with its first message.
+    /// Starts it with its first message. Its directory is there.
     pub fn start(recovery: Option<RecoveryEnd>) -> Result<Self, String> {
         let program = paths::engine();
-        create_directory()?;
         let mut child = Command::new(&program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -58,6 +57,7 @@ impl Engine {
             store_path: paths::store(),
             onnxruntime_path: paths::onnxruntime(),
             recovery,
+            recovery_path: paths::RECOVERY.into(),
             settings: guc::engine_settings(),
         });
         Ok(engine)
@@ -156,7 +156,7 @@ impl Drop for Engine {
 }
 
 /// The directory of the socket, which only the server's user may enter.
-fn create_directory() -> Result<(), String> {
+pub fn create_directory() -> Result<(), String> {
     use std::fs::{DirBuilder, Permissions, set_permissions};
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     let directory = paths::ONYX_DIRECTORY;

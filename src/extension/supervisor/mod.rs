@@ -4,19 +4,20 @@
 
 mod engine;
 mod maintenance;
+mod recovery;
 pub mod shared;
 pub mod tries;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use onyx_protocol::startup::{Control, RecoveryEnd};
+use onyx_protocol::startup::Control;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags,
 };
 use pgrx::prelude::*;
 
-use crate::{access_method, guc, steps};
+use crate::{guc, steps};
 use engine::Engine;
 use maintenance::Maintenance;
 use shared::{EngineState, SHARED};
@@ -42,31 +43,6 @@ pub fn init() {
         .set_start_time(BgWorkerStartTime::ConsistentState)
         .set_restart_time(Some(Duration::from_secs(1)))
         .load();
-}
-
-/// Where recovery ended, or `None` while the server is in recovery.
-fn recovery_end() -> Option<RecoveryEnd> {
-    // SAFETY: these only read shared memory. The replay position keeps, after recovery, the end of the
-    // last record replayed; it is 0 when there was nothing to recover. No session can have moved it.
-    let (timeline, started, replayed, now) = unsafe {
-        if pg_sys::RecoveryInProgress() {
-            return None;
-        }
-        (
-            pg_sys::GetWALInsertionTimeLine(),
-            // The same server can be put back to the same position twice.
-            pg_sys::PgStartTime as u64,
-            pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()),
-            access_method::current_lsn(),
-        )
-    };
-    // After a clean start nothing can be stamped beyond the position now, before the first engine takes
-    // entries, but what a later life of the server has left in a store outside the data directory.
-    let lsn = match replayed {
-        0 => SHARED.exclusive().first_position(now),
-        end => end,
-    };
-    Some(RecoveryEnd { life: u64::from(timeline) << 56 | started & ((1 << 56) - 1), lsn })
 }
 
 /// Main function of the supervisor.
@@ -107,7 +83,7 @@ fn supervise() {
         first = false;
         let born = Instant::now();
         steps::at("engine.start");
-        match Engine::start(recovery_end()) {
+        match start() {
             Ok(mut engine) => {
                 steps::at("engine.started");
                 publish(EngineState::Starting, engine.pid(), "");
@@ -128,7 +104,7 @@ fn supervise() {
         failures = if born.elapsed() > HEALTHY_AFTER { 1 } else { failures + 1 };
         let until = Instant::now() + shared::backoff(failures);
         while Instant::now() < until && !stopping() {
-            BackgroundWorker::wait_latch(Some(until.saturating_duration_since(Instant::now())));
+            rest(until.saturating_duration_since(Instant::now()));
             // Perhaps that was the repair: try at once.
             if reloaded() {
                 failures = 0;
@@ -136,6 +112,28 @@ fn supervise() {
             }
         }
     }
+}
+
+/// Sleeps until the latch is set or time is up; ends this process when the postmaster has. pgrx's own function
+/// does not, and forgets the signal to stop.
+fn rest(timeout: Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: MyLatch is this process's own latch.
+    unsafe {
+        pg_sys::WaitLatch(
+            pg_sys::MyLatch,
+            events as i32,
+            timeout.as_millis() as _,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    pgrx::check_for_interrupts!();
+}
+
+fn start() -> Result<Engine, String> {
+    engine::create_directory()?;
+    Engine::start(recovery::end()?)
 }
 
 /// Reads the configuration again when that was asked for; whether it was.
@@ -182,10 +180,19 @@ fn watch(engine: &mut Engine, maintenance: &mut Maintenance) -> Option<String> {
                 engine.send(&Control::Settings(new));
             }
         }
-        if in_recovery && let Some(end) = recovery_end() {
-            in_recovery = false;
-            engine.send(&Control::RecoveryEnded(end));
-            maintenance.look_everywhere();
+        if in_recovery {
+            match recovery::end() {
+                Ok(Some(end)) => {
+                    in_recovery = false;
+                    engine.send(&Control::RecoveryEnded(end));
+                    maintenance.look_everywhere();
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    engine.stop();
+                    return Some(error);
+                }
+            }
         }
         if !ready && engine.is_ready() {
             ready = true;

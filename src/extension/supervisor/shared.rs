@@ -53,10 +53,11 @@ pub struct Shared {
     pub restarts: u32,
     /// When it was started.
     pub started_at: pg_sys::TimestampTz,
+    /// Where recovery ended, as engines are told; 0 until that is written down.
+    pub recovery_end: u64,
     error: [u8; ERROR_BYTES],
     error_length: usize,
     supervisor_latch: usize,
-    first_position: u64,
     maintenance: [u32; QUEUE],
     maintenance_length: usize,
     /// Rebuilds that may have failed.
@@ -71,10 +72,10 @@ impl Default for Shared {
             supervisor_pid: 0,
             restarts: 0,
             started_at: 0,
+            recovery_end: 0,
             error: [0; ERROR_BYTES],
             error_length: 0,
             supervisor_latch: 0,
-            first_position: 0,
             maintenance: [0; QUEUE],
             maintenance_length: 0,
             tries: Tries::default(),
@@ -99,14 +100,6 @@ impl Shared {
     /// Why the engine last ended or did not start, or empty.
     pub fn error(&self) -> String {
         String::from_utf8_lossy(&self.error[..self.error_length]).into_owned()
-    }
-
-    /// The WAL position when this was first asked since the server started; `now` if that is now.
-    pub fn first_position(&mut self, now: u64) -> u64 {
-        if self.first_position == 0 {
-            self.first_position = now;
-        }
-        self.first_position
     }
 
     /// Publishes the supervisor of this process.

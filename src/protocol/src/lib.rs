@@ -25,4 +25,4 @@ pub use error::{ErrorKind, WireError};
 
 /// Raised whenever a message, frame or fact changes shape. Both sides must agree exactly: they are
 /// installed together, so a difference means a half-finished upgrade.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;

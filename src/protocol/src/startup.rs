@@ -23,11 +23,14 @@ pub struct Startup {
     /// Where recovery ended, or `None` while the server is in recovery: then nothing may be written
     /// to an index until a [`Control::RecoveryEnded`] arrives.
     pub recovery: Option<RecoveryEnd>,
+    /// File the end of recovery is written in until the engine has noted it in the store: then the engine
+    /// removes the file, before it takes entries.
+    pub recovery_path: String,
     /// Settings that may change later.
     pub settings: Settings,
 }
 
-/// The end of the last recovery.
+/// The end of the last recovery, or of an earlier one when no engine has run since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryEnd {
     /// Tells the server's lives apart: its timeline in the highest byte, below it when it was started.

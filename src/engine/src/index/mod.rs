@@ -37,6 +37,7 @@ mod testing;
 mod tests;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -80,7 +81,7 @@ pub struct Indexes {
 
 impl Indexes {
     /// Reads what generations there are and begins to load them in the background. Without
-    /// `recovery` that waits for [`Indexes::recovery_ended`]. `workers` threads insert into graphs,
+    /// `recovery` that waits for [`Indexes::recovery_ended`]. `unheard`: see `Startup::recovery_path`. `workers` threads insert into graphs,
     /// which take at most `memory` bytes.
     ///
     /// # Errors
@@ -89,6 +90,7 @@ impl Indexes {
         store: Arc<Store>,
         system_identifier: u64,
         recovery: Option<RecoveryEnd>,
+        unheard: &Path,
         workers: usize,
         memory: u64,
     ) -> Result<Arc<Self>, WireError> {
@@ -107,6 +109,7 @@ impl Indexes {
             rankings: Rankings::default(),
             system_identifier,
             recovery: RwLock::new(recovery),
+            unheard: unheard.into(),
             generations: RwLock::new(HashMap::new()),
         });
         if let Some(end) = recovery {
@@ -141,7 +144,7 @@ impl Indexes {
     /// The server left recovery: from now on indexes may be written.
     ///
     /// # Errors
-    /// It had left recovery before.
+    /// It had left recovery before, or that cannot be written down.
     pub fn recovery_ended(&self, end: RecoveryEnd) -> Result<(), WireError> {
         let mut recovery = write(&self.shared.recovery);
         match *recovery {

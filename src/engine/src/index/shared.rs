@@ -1,11 +1,14 @@
 //! What all generations share.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use onyx_protocol::WireError;
 use onyx_protocol::index::{GenerationId, Lsn};
 use onyx_protocol::startup::RecoveryEnd;
+use onyx_protocol::{ErrorKind, WireError};
 
 use super::generation::{Generation, Life};
 use super::jobs::{Job, Jobs};
@@ -25,6 +28,8 @@ pub struct Shared {
     pub(super) rankings: Rankings,
     pub(super) system_identifier: u64,
     pub(super) recovery: RwLock<Option<RecoveryEnd>>,
+    /// The file that has the end of recovery until it is noted here.
+    pub(super) unheard: PathBuf,
     pub(super) generations: RwLock<HashMap<GenerationId, Arc<Generation>>>,
 }
 
@@ -39,7 +44,7 @@ impl Shared {
     pub(super) fn note_end(&self, end: RecoveryEnd) -> Result<(), WireError> {
         let mut ends = self.store.recoveries()?;
         if ends.last() == Some(&end) {
-            return Ok(());
+            return self.heard();
         }
         let mut done = Vec::new();
         // Others are never used again.
@@ -50,7 +55,16 @@ impl Shared {
         // Without what no generation needs any more.
         ends.drain(..done.into_iter().min().unwrap_or(ends.len()));
         ends.push(end);
-        Ok(self.store.put_recoveries(&ends)?)
+        self.store.put_recoveries(&ends)?;
+        self.heard()
+    }
+
+    /// Has the server know that the end was noted, before anything is written behind it.
+    fn heard(&self) -> Result<(), WireError> {
+        remove(&self.unheard).map_err(|e| {
+            let what = format!("could not remove file \"{}\"", self.unheard.display());
+            WireError::new(ErrorKind::StoreIo, what).detail(e.to_string())
+        })
     }
 
     /// Where the log first ended after a generation acted on an end of recovery, of which `end` is the last: what it has
@@ -132,6 +146,15 @@ impl Shared {
                 }
             }
         }
+    }
+}
+
+/// Removes a file, durably, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
     }
 }
 

@@ -80,6 +80,7 @@ pub fn run() -> Result<(), RunError> {
         Arc::clone(&store),
         startup.system_identifier,
         startup.recovery,
+        Path::new(&startup.recovery_path),
         workers(&startup.settings),
         startup.settings.memory_limit,
     )
@@ -139,7 +140,12 @@ fn obey(engine: &Engine, input: &mut impl Read) {
             }
             Ok(Some(Control::RecoveryEnded(end))) => {
                 if let Err(error) = engine.indexes.recovery_ended(end) {
-                    log::error!("could not take over the end of recovery: {error}");
+                    // The next engine is told again.
+                    log::error!(
+                        "could not take over the end of recovery: {error} {}",
+                        error.detail
+                    );
+                    return;
                 }
             }
             Ok(None) => return,

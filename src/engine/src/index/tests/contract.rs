@@ -142,6 +142,25 @@ fn a_recovery_counts_although_the_next_came_before_it_was_acted_on() {
 }
 
 #[test]
+fn the_server_hears_that_a_recovery_was_noted_before_entries_are_taken() {
+    let mut world = World::new();
+    let unheard = world.unheard();
+    let end = RecoveryEnd { life: 2, lsn: 150 };
+    // Also when it was noted before, and only the file was left.
+    for _ in 0..2 {
+        std::fs::write(&unheard, b"the end").unwrap();
+        world.open(None);
+        assert!(unheard.exists());
+        world.recovery_ended(end).unwrap();
+        assert!(!unheard.exists());
+        std::fs::write(&unheard, b"the end").unwrap();
+        world.open(Some(end));
+        assert!(!unheard.exists());
+    }
+    assert_eq!(world.shared.store.recoveries().unwrap().last(), Some(&end));
+}
+
+#[test]
 fn a_vacuum_beyond_the_end_of_recovery_makes_stale_for_good() {
     let mut world = World::new();
     world.build_vectors(1, Metric::L2, &grid(10));
@@ -164,7 +183,9 @@ fn another_cluster_is_refused() {
     world.build_vectors(1, Metric::L2, &grid(3));
     world.indexes = None;
     let store = Store::open(&world.directory.path().join("store")).unwrap();
-    let other = Indexes::open(Arc::new(store), SYSTEM + 1, Some(CLEAN), 1, u64::MAX).unwrap();
+    let other =
+        Indexes::open(Arc::new(store), SYSTEM + 1, Some(CLEAN), &world.unheard(), 1, u64::MAX)
+            .unwrap();
     let status = &other.status(&[id(1)])[0];
     assert_eq!(status.state, GenerationState::Stale);
     assert_eq!(status.reason, "belongs to another cluster");

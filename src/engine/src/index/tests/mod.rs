@@ -8,6 +8,7 @@ mod recall;
 mod stored;
 mod texts;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,8 +76,15 @@ impl World {
     fn open(&mut self, recovery: Option<RecoveryEnd>) {
         self.indexes = None;
         let store = Store::open(&self.directory.path().join("store")).unwrap();
-        self.indexes =
-            Some(Indexes::open(Arc::new(store), SYSTEM, recovery, 2, self.memory).unwrap());
+        let unheard = self.unheard();
+        self.indexes = Some(
+            Indexes::open(Arc::new(store), SYSTEM, recovery, &unheard, 2, self.memory).unwrap(),
+        );
+    }
+
+    /// Where the server writes the end of its recovery for the engine.
+    fn unheard(&self) -> PathBuf {
+        self.directory.path().join("recovery")
     }
 
     fn build(&self, header: GenerationHeader, model: Option<ModelKey>, entries: Vec<Entry>) {
