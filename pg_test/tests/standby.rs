@@ -78,3 +78,58 @@ fn a_base_backup_leaves_the_store_out() {
     // The original is not disturbed by its copy.
     assert_complete(&mut client, "t", "t_v");
 }
+
+#[test]
+fn an_index_follows_a_subscription() {
+    let config = Config::new().set("wal_level", "logical");
+    // Small, so that a transaction is sent before its end, and a worker of its own applies it.
+    let cluster = Cluster::start(config.set("logical_decoding_work_mem", "64kB"));
+    let mut there = cluster.database("publisher");
+    random_table(&mut there, "t", 3, 500, 0.3);
+    there.run("CREATE PUBLICATION p FOR TABLE t");
+    there.run("SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
+    let mut here = cluster.database("subscriber");
+    here.run(
+        "CREATE TABLE t (id integer PRIMARY KEY, v vector(3));
+         CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)",
+    );
+    let host = cluster.host().display();
+    here.run(&format!(
+        "CREATE SUBSCRIPTION s CONNECTION 'host={host} user=postgres dbname=publisher' PUBLICATION p
+         WITH (create_slot = false, slot_name = 's', streaming = 'parallel')"
+    ));
+    let all = |client: &mut postgres::Client| {
+        client.text("SELECT count(*), sum(id), sum(v <-> '[1,2,3]')::numeric(20, 3) FROM t")
+    };
+    let mut arrived = |there: &mut postgres::Client| {
+        let sent = all(there);
+        eventually("the subscriber to have all", Duration::from_secs(60), || {
+            (all(&mut here) == sent).then_some(())
+        });
+        eventually("the index ready", Duration::from_secs(30), || {
+            let state = "SELECT state FROM onyx.stat_index WHERE indexname = 't_v'";
+            (here.text(state) == "ready").then_some(())
+        });
+        assert_complete(&mut here, "t", "t_v");
+    };
+    arrived(&mut there);
+    there.run("INSERT INTO t VALUES (5001, '[7,7,7]'); DELETE FROM t WHERE id % 5 = 0");
+    there.run("UPDATE t SET v = v + '[0.1,0,0]' WHERE id % 7 = 0");
+    arrived(&mut there);
+    // Streamed, with a part that is undone, and one that is not there in the end.
+    let rows = |from: u32| {
+        format!(
+            "INSERT INTO t SELECT i, ARRAY[i % 97, i % 89, i % 83]::vector
+             FROM generate_series({from}, {from} + 4999) i"
+        )
+    };
+    there.run(&format!(
+        "BEGIN; {}; SAVEPOINT a; {}; ROLLBACK TO a; DELETE FROM t WHERE id < 300; COMMIT",
+        rows(10_000),
+        rows(20_000)
+    ));
+    there.run(&format!("BEGIN; {}; ROLLBACK", rows(30_000)));
+    arrived(&mut there);
+    drop(there);
+    cluster.connect_to("subscriber").run("DROP SUBSCRIPTION s");
+}
