@@ -11,13 +11,15 @@ use onyx_protocol::code::RepoState;
 use crate::resolve::Space;
 use crate::store::lock;
 
-/// Most bytes kept, by `Space::bytes`.
-const MAX_BYTES: usize = 256 << 20;
+/// What of `onyx.memory_limit` these may take: facts of some 800 MB of source when it is 4 GB.
+const SHARE: u64 = 4;
 
 #[derive(Default)]
 struct States {
     spaces: HashMap<RepoState, (Arc<Space>, u64)>,
+    /// By `Space::bytes`.
     bytes: usize,
+    max_bytes: usize,
     clock: u64,
 }
 
@@ -26,6 +28,13 @@ struct States {
 pub struct Kept(Mutex<States>);
 
 impl Kept {
+    /// Sets how much memory these may take, of `memory_limit` bytes for all.
+    pub fn set_memory_limit(&self, memory_limit: u64) {
+        let mut states = lock(&self.0);
+        states.max_bytes = usize::try_from(memory_limit / SHARE).unwrap_or(usize::MAX);
+        states.shrink();
+    }
+
     /// A state that stays kept.
     pub fn get(&self, state: &RepoState) -> Option<Arc<Space>> {
         let mut states = lock(&self.0);
@@ -48,17 +57,28 @@ impl Kept {
     /// Keeps a state.
     pub fn put(&self, state: RepoState, space: Arc<Space>) {
         let mut states = lock(&self.0);
+        if space.bytes() > states.max_bytes {
+            // All others would make room for nothing.
+            log::debug!("the facts of a repository take {} bytes and are not kept", space.bytes());
+            return;
+        }
         states.clock += 1;
         let clock = states.clock;
         states.bytes += space.bytes();
         if let Some((old, _)) = states.spaces.insert(state, (space, clock)) {
             states.bytes -= old.bytes();
         }
-        while states.bytes > MAX_BYTES {
-            let oldest = states.spaces.iter().min_by_key(|(_, (_, used))| *used);
+        states.shrink();
+    }
+}
+
+impl States {
+    fn shrink(&mut self) {
+        while self.bytes > self.max_bytes {
+            let oldest = self.spaces.iter().min_by_key(|(_, (_, used))| *used);
             let Some(oldest) = oldest.map(|(state, _)| *state) else { return };
-            if let Some((space, _)) = states.spaces.remove(&oldest) {
-                states.bytes -= space.bytes();
+            if let Some((space, _)) = self.spaces.remove(&oldest) {
+                self.bytes -= space.bytes();
             }
         }
     }
@@ -89,6 +109,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_least_used_goes() {
         let kept = Kept::default();
+        kept.set_memory_limit(1 << 30);
         for n in 0..4 {
             kept.put([n; 16], space(60 << 20));
         }
@@ -97,6 +118,12 @@ mod tests {
         assert!(kept.get(&[1; 16]).is_none());
         assert!(kept.get(&[0; 16]).is_some());
         assert!(kept.take(&[9; 16]).is_some() && kept.get(&[9; 16]).is_none());
-        assert!(lock(&kept.0).bytes <= MAX_BYTES);
+        // What is larger than all that may be kept sends nothing else away.
+        kept.put([10; 16], space(257 << 20));
+        assert!(kept.get(&[10; 16]).is_none() && kept.get(&[0; 16]).is_some());
+        kept.set_memory_limit(300 << 20);
+        assert!(kept.get(&[0; 16]).is_some() && kept.get(&[3; 16]).is_none());
+        let left = kept.get(&[0; 16]).unwrap().bytes();
+        assert_eq!(lock(&kept.0).bytes, left);
     }
 }

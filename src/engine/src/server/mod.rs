@@ -66,6 +66,8 @@ impl Engine {
     ) -> Arc<Self> {
         let cache = Arc::new(cache::StoreCache(Arc::clone(&store)));
         let embedder = Arc::new(Embedder::new(onnxruntime, settings.embed_threads as usize, cache));
+        let kept = kept::Kept::default();
+        kept.set_memory_limit(settings.memory_limit);
         Arc::new(Self {
             store,
             indexes,
@@ -73,7 +75,7 @@ impl Engine {
             settings: RwLock::new(settings),
             counters: Counters::default(),
             ingests: Arc::default(),
-            kept: kept::Kept::default(),
+            kept,
         })
     }
 

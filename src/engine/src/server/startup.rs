@@ -135,6 +135,7 @@ fn obey(engine: &Engine, input: &mut impl Read) {
                 log::set_max_level(level(&settings.log_level));
                 engine.embedder.set_threads(settings.embed_threads as usize);
                 engine.indexes.set_memory_limit(settings.memory_limit);
+                engine.kept.set_memory_limit(settings.memory_limit);
                 stop_at(&settings.stop_at);
                 *write(&engine.settings) = settings;
             }
