@@ -66,9 +66,8 @@ fn note(path: &Path, own: RecoveryEnd) -> io::Result<RecoveryEnd> {
     file.write_all(&bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all()?,
-        None => {}
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
     }
     Ok(end)
 }
