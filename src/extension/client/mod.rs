@@ -91,7 +91,7 @@ pub fn wait_for_start() {
     }
 }
 
-/// Sleeps, honouring interrupts.
+/// Sleeps until the latch is set or time is up, honouring interrupts; ends this process when the postmaster has.
 pub fn sleep(duration: Duration) {
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: MyLatch is this process's own latch, valid for its life.

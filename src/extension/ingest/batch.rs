@@ -325,6 +325,8 @@ impl Writer {
             };
             ids.push(place(self, node)?);
         }
+        ids.insert(0, file_node);
+        self.edges.name(file_id, ids);
         Ok(())
     }
 

@@ -28,11 +28,13 @@ pub struct Edges {
     before: Vec<ResolveFile>,
     /// Files written.
     now: Vec<i64>,
+    /// Their nodes, as in [`Nodes`].
+    nodes: HashMap<i64, Vec<i64>>,
 }
 
 impl Edges {
     pub fn new(repo: i64) -> Self {
-        Self { repo, before: Vec::new(), now: Vec::new() }
+        Self { repo, before: Vec::new(), now: Vec::new(), nodes: HashMap::new() }
     }
 
     /// Remembers files that are about to be replaced or removed.
@@ -60,6 +62,11 @@ impl Edges {
         sql_strings::keep(ids, files)
     }
 
+    /// Takes the nodes of a file just written: its own, then its definitions' by number.
+    pub fn name(&mut self, file: i64, nodes: Vec<i64>) {
+        self.nodes.insert(file, nodes);
+    }
+
     /// Resolves what has to be and writes the links; returns how many of this repository.
     pub fn write(self) -> Result<u64, Error> {
         if self.before.is_empty() && self.now.is_empty() {
@@ -69,7 +76,9 @@ impl Edges {
         let mut resolution = Resolution::begin(self.repo, Files::Changed(self.before, &self.now))?;
         let plan = resolution.plan()?;
         let mut looked = Looked::default();
-        let (mut written, _) = write_links(self.repo, &mut resolution, &plan.files, &mut looked)?;
+        let nodes = Nodes::of(self.repo, self.nodes, plan.files.len())?;
+        let (mut written, _) =
+            write_links(self.repo, &mut resolution, &plan.files, nodes, &mut looked)?;
         looked.seen = resolution.end(new_state(self.repo)?)?;
         // Of what was not there before, others can have looked up the names only.
         let changed: Vec<u64> = match is_new {
@@ -147,7 +156,8 @@ fn again(repo: i64, looked: &mut Looked, of: Option<i64>) -> Result<(u64, u64), 
     if let Some(of) = of {
         resolution.use_repository(of)?;
     }
-    let written = write_links(repo, &mut resolution, &files, looked)?;
+    let nodes = Nodes::new(repo, files.len())?;
+    let written = write_links(repo, &mut resolution, &files, nodes, looked)?;
     looked.seen = resolution.end(new_state(repo)?)?;
     Ok(written)
 }
@@ -174,17 +184,12 @@ fn write_links(
     repo: i64,
     resolution: &mut Resolution,
     files: &[i64],
+    nodes: Nodes,
     looked: &mut Looked,
 ) -> Result<(u64, u64), Error> {
     let removed = links::remove(files)?;
-    let mut writer = Writer {
-        repo,
-        nodes: Nodes::new(repo, files.len())?,
-        links: Vec::new(),
-        files: Vec::new(),
-        written: 0,
-        looked,
-    };
+    let mut writer =
+        Writer { repo, nodes, links: Vec::new(), files: Vec::new(), written: 0, looked };
     resolution.run(files, |files| writer.take(files))?;
     writer.flush()?;
     Ok((writer.written, removed))
@@ -199,8 +204,13 @@ pub struct Nodes {
 impl Nodes {
     /// `expected`: how many of the repository's files will be asked for.
     pub fn new(repo: i64, expected: usize) -> Result<Self, Error> {
-        let all = expected >= MANY_FILES;
-        let nodes = if all { links::nodes_of_repository(repo)? } else { HashMap::new() };
+        Self::of(repo, HashMap::new(), expected)
+    }
+
+    /// The same when those of some are known.
+    fn of(repo: i64, known: HashMap<i64, Vec<i64>>, expected: usize) -> Result<Self, Error> {
+        let all = expected.saturating_sub(known.len()) >= MANY_FILES;
+        let nodes = if all { links::nodes_of_repository(repo)? } else { known };
         Ok(Self { nodes })
     }
 

@@ -17,7 +17,7 @@ use pgrx::bgworkers::{
 };
 use pgrx::prelude::*;
 
-use crate::{guc, steps};
+use crate::{client, guc, steps};
 use engine::Engine;
 use maintenance::Maintenance;
 use shared::{EngineState, SHARED};
@@ -104,7 +104,8 @@ fn supervise() {
         failures = if born.elapsed() > HEALTHY_AFTER { 1 } else { failures + 1 };
         let until = Instant::now() + shared::backoff(failures);
         while Instant::now() < until && !stopping() {
-            rest(until.saturating_duration_since(Instant::now()));
+            // pgrx's own function outlives the postmaster, and forgets the signal to stop.
+            client::sleep(until.saturating_duration_since(Instant::now()));
             // Perhaps that was the repair: try at once.
             if reloaded() {
                 failures = 0;
@@ -112,23 +113,6 @@ fn supervise() {
             }
         }
     }
-}
-
-/// Sleeps until the latch is set or time is up; ends this process when the postmaster has. pgrx's own function
-/// does not, and forgets the signal to stop.
-fn rest(timeout: Duration) {
-    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-    // SAFETY: MyLatch is this process's own latch.
-    unsafe {
-        pg_sys::WaitLatch(
-            pg_sys::MyLatch,
-            events as i32,
-            timeout.as_millis() as _,
-            pg_sys::PG_WAIT_EXTENSION,
-        );
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    pgrx::check_for_interrupts!();
 }
 
 fn start() -> Result<Engine, String> {
