@@ -24,9 +24,9 @@ row_function!(
 
 fn blame(a: &Arguments) -> Answer {
     let Some(node) = a.get::<i64>(0) else { return Ok(Box::new(Nothing)) };
-    let repo = version::repo_of(node)?;
-    let commit = at::commit(repo, a.get::<&str>(1))?;
     let versions = symbol_changes::of(&[node])?;
+    let repo = version::repo_of(node, &versions)?;
+    let commit = at::commit(repo, a.get::<&str>(1))?;
     let Some(found) = version::find(repo, node, commit, &versions)? else {
         return Ok(Box::new(Nothing));
     };

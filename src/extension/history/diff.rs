@@ -8,7 +8,8 @@ use pgrx::prelude::*;
 
 use super::contents::{self, Text};
 use super::snapshot::{FileAt, Snapshot};
-use super::{at, state, symbol_changes, version};
+use super::symbol_changes::{self, SymbolRow};
+use super::{at, state, version};
 use crate::error::Error;
 use crate::graph::row_function;
 use crate::graph::rows::{Nothing, Row, Source};
@@ -33,10 +34,11 @@ row_function!(
     onyx_diff_node,
     |a| {
         let Some(node) = a.get::<i64>(0) else { return Ok(Box::new(Nothing)) };
-        let repo = version::repo_of(node)?;
+        let versions = symbol_changes::of(&[node])?;
+        let repo = version::repo_of(node, &versions)?;
         let from = at::commit(repo, a.get::<&str>(1))?;
         let to = at::commit(repo, a.get::<&str>(2))?;
-        Ok(Box::new(Differences::of_node(repo, node, from, to)?))
+        Ok(Box::new(Differences::of_node(repo, node, &versions, from, to)?))
     }
 );
 
@@ -165,10 +167,15 @@ impl Differences {
         Ok(Self { from, to, nodes: nodes.into_iter() })
     }
 
-    fn of_node(repo: i64, node: i64, from: i32, to: i32) -> Result<Self, Error> {
-        let versions = symbol_changes::of(&[node])?;
+    fn of_node(
+        repo: i64,
+        node: i64,
+        versions: &[SymbolRow],
+        from: i32,
+        to: i32,
+    ) -> Result<Self, Error> {
         let side = |commit| -> Result<Side, Error> {
-            let found = version::find(repo, node, commit, &versions)?;
+            let found = version::find(repo, node, commit, versions)?;
             Side::new(found.map(|found| found.file).into_iter().collect())
         };
         Ok(Self { from: side(from)?, to: side(to)?, nodes: vec![node].into_iter() })

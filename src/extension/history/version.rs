@@ -50,13 +50,8 @@ pub fn slice(text: &Rc<Vec<u8>>, definition: Option<&Definition>) -> Result<Stri
     Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// The repository of a node that is or was.
-pub fn repo_of(node: i64) -> Result<i64, Error> {
-    repo_by(node, &symbol_changes::of(&[node])?)
-}
-
-/// The same by the node's versions.
-fn repo_by(node: i64, versions: &[SymbolRow]) -> Result<i64, Error> {
+/// The repository of a node that is or was, from its versions.
+pub fn repo_of(node: i64, versions: &[SymbolRow]) -> Result<i64, Error> {
     let repo = match versions.first() {
         Some(version) => query::one(
             c"SELECT repo_id FROM onyx.commits WHERE id = $1",
@@ -112,7 +107,7 @@ pub fn find(
 
 fn resolve(node: i64, at: Option<&str>) -> Result<Option<NodeAt>, Error> {
     let versions = symbol_changes::of(&[node])?;
-    let repo = repo_by(node, &versions)?;
+    let repo = repo_of(node, &versions)?;
     find(repo, node, at::commit(repo, at)?, &versions)
 }
 

@@ -81,8 +81,8 @@ pub struct Indexes {
 
 impl Indexes {
     /// Reads what generations there are and begins to load them in the background. Without
-    /// `recovery` that waits for [`Indexes::recovery_ended`]. `unheard`: see `Startup::recovery_path`. `workers` threads insert into graphs,
-    /// which take at most `memory` bytes.
+    /// `recovery` that waits for [`Indexes::recovery_ended`]. `unheard` is the file of
+    /// `Startup::recovery_path`. `workers` threads insert into graphs, which take at most `memory` bytes.
     ///
     /// # Errors
     /// The store cannot be read, or threads cannot be started.

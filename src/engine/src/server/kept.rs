@@ -11,7 +11,7 @@ use onyx_protocol::code::RepoState;
 use crate::resolve::Space;
 use crate::store::lock;
 
-/// What of `onyx.memory_limit` these may take: facts of some 800 MB of source when it is 4 GB.
+/// All states together take at most this part of `onyx.memory_limit`: a quarter.
 const SHARE: u64 = 4;
 
 #[derive(Default)]
