@@ -1,8 +1,12 @@
 //! Short forms of queries, for tests: they panic with the statement when it fails.
 
+use std::time::Duration;
+
 use postgres::error::DbError;
 use postgres::types::FromSqlOwned;
 use postgres::{Client, SimpleQueryMessage};
+
+use crate::eventually;
 
 /// Short forms on a connection.
 pub trait Sql {
@@ -18,6 +22,9 @@ pub trait Sql {
     fn error(&mut self, sql: &str) -> DbError;
     /// The plan of a query.
     fn explain(&mut self, sql: &str) -> String;
+    /// Waits until no other transaction sees what this session has deleted, so that VACUUM removes it.
+    /// Maintenance has transactions of its own, after an index was built for instance.
+    fn wait_for_other_snapshots(&mut self);
 }
 
 /// An error with everything the server said.
@@ -90,5 +97,15 @@ impl Sql for Client {
     #[track_caller]
     fn explain(&mut self, sql: &str) -> String {
         self.text(&format!("EXPLAIN (COSTS OFF) {sql}"))
+    }
+
+    #[track_caller]
+    fn wait_for_other_snapshots(&mut self) {
+        let others = "SELECT count(*) FROM pg_stat_activity
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()
+                      AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)";
+        eventually("the end of other snapshots", Duration::from_secs(30), || {
+            (self.one::<i64>(others) == 0).then_some(())
+        });
     }
 }

@@ -260,7 +260,7 @@ impl Run {
     fn new() -> Self {
         let (dice, seed) = Dice::new();
         // A vacuum or an ANALYZE of the server's own would take the dead rows, or keep them from being taken.
-        let config = Config::new().set("max_prepared_transactions", "10").set("autovacuum", "off");
+        let config = Config::new().set("max_prepared_transactions", "10");
         let cluster = Cluster::start(config);
         let mut client = cluster.connect();
         client.run("CREATE EXTENSION onyx CASCADE");
@@ -341,12 +341,7 @@ impl Run {
             eventually("maintenance to rest", Duration::from_secs(30), || idle().then_some(()));
         }
         if [Vacuum, Repair].contains(&work) {
-            // Rows that an open snapshot may still see are not removed, and their entries neither.
-            let others = "SELECT count(*) FROM pg_stat_activity \
-                          WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()";
-            eventually("the end of other snapshots", Duration::from_secs(30), || {
-                (session.one::<i64>(others) == 0).then_some(())
-            });
+            session.wait_for_other_snapshots();
         }
         Under { session, pid, statements }
     }

@@ -210,7 +210,7 @@ fn a_crash_counts_although_the_server_crashes_again_before_an_engine_heard_of_it
     // The log is written at commits only, and nobody but this test takes places in the table.
     let config = Config::new().durable();
     let config = config.set("wal_writer_delay", "10s").set("bgwriter_lru_maxpages", "0");
-    let cluster = prepared(config.set("autovacuum", "off"));
+    let cluster = prepared(config);
     let mut client = cluster.connect();
     wait_until_ready(&mut client);
     client.run("CHECKPOINT");
@@ -441,6 +441,7 @@ fn a_vacuum_at_the_end_of_a_wal_page_succeeds() {
     random_table(&mut client, "t", 3, 500, 0.24);
     client.run("CREATE INDEX t_v ON t USING onyx_hnsw (v vector_l2_ops)");
     client.run("DELETE FROM t WHERE id % 2 = 0");
+    client.wait_for_other_snapshots();
     client.run("SET onyx.debug_stop_at = 'vacuum.listed'");
     let pid: i32 = client.one("SELECT pg_backend_pid()");
     std::thread::scope(|scope| {

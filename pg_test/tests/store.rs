@@ -167,6 +167,7 @@ fn put_back(day: &str) {
     let mut client = cluster.connect();
     wait_until_ready(&mut client);
     for statement in day.split(";\n") {
+        client.wait_for_other_snapshots();
         client.run(statement);
     }
     assert_complete(&mut client, "t", "t_v");
