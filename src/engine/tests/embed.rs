@@ -5,7 +5,7 @@
 
 #[path = "embed_support/mod.rs"]
 mod support;
-#[path = "walk_support/unprivileged.rs"]
+#[path = "walk/unprivileged.rs"]
 mod unprivileged;
 
 use std::{

@@ -1,7 +1,8 @@
 //! Protects the bound on what the engine keeps of repositories: `Space::bytes` is about what a repository
 //! takes. Prints what it measured; TREE=directory measures that instead of this project's own source.
 
-mod resolve_support;
+#[path = "resolve/support.rs"]
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::{Path, PathBuf};
@@ -65,7 +66,7 @@ fn the_memory_of_a_repository_is_about_what_it_says() {
     let mut workspace = Workspace::new();
     let input = |id: i64| {
         let file = &files[id as usize];
-        FileInput { path: file.path.clone(), ..resolve_support::input(id, file) }
+        FileInput { path: file.path.clone(), ..support::input(id, file) }
     };
     for id in 0..files.len() as i64 {
         workspace.add(&input(id)).expect("its own interface");

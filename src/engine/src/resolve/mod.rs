@@ -35,7 +35,7 @@
 //!    repository-wide names a file is found; `import`, `glob`, `module_member`, `beyond` lead from names to
 //!    modules; `members`, `receiver`, `self_of` from types to members. Nothing of another file may be read
 //!    but through `Context`.
-//! 3. `tests/resolve_<language>.rs`: sources whose lines say what they call.
+//! 3. `tests/resolve/<language>.rs`: sources whose lines say what they call.
 
 mod context;
 mod edges;

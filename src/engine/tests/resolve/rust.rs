@@ -1,8 +1,6 @@
 //! Rust's constructs, each as its programs use it: what is called where.
 
-mod resolve_support;
-
-use resolve_support::{Tree, check};
+use crate::support::{Tree, check};
 
 #[test]
 fn paths_use_trees_aliases_and_reexports() {

@@ -1,9 +1,7 @@
 //! Go's constructs, each as its programs use it: what is called where, and what is not.
 
-mod resolve_support;
-
+use crate::support::{Tree, check, input, parse};
 use onyx_engine::resolve::Workspace;
-use resolve_support::{Tree, check, input, parse};
 
 const MODULE: (&str, &str) = ("m/go.mod", "module example.com/m\n\ngo 1.21\n");
 

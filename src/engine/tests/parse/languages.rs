@@ -1,6 +1,6 @@
 //! Every construct of every language against expectations checked by hand: `fixtures/<file>` is the
 //! source, `fixtures/<file>.outline` what must be found in it. When a change is meant, read the
-//! difference, then write the outlines anew with `ONYX_WRITE_OUTLINES=1 cargo test --test parse_languages`.
+//! difference, then write the outlines anew with `ONYX_WRITE_OUTLINES=1 cargo test --test parse`.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -1,8 +1,6 @@
 //! Java's constructs, each as its programs use it: what is called where.
 
-mod resolve_support;
-
-use resolve_support::{Tree, check};
+use crate::support::{Tree, check};
 
 #[test]
 fn packages_and_imports() {

@@ -1,14 +1,12 @@
 //! References that lead into other repositories, by the names of their packages.
 
-mod resolve_support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::{input, name, parse};
 use onyx_engine::resolve::{FileInput, Space, Workspace};
 use onyx_protocol::code::{Edge, Resolved};
 use onyx_protocol::ingest::ParsedFile;
-use resolve_support::{input, name, parse};
 
 /// Repositories by name, each of files given as path and source.
 struct Repositories {

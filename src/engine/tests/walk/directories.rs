@@ -1,8 +1,5 @@
 //! What a walk finds, in which order, and how it behaves towards who receives it.
 
-#[path = "walk_support/mod.rs"]
-mod support;
-
 use std::{
     collections::BTreeSet,
     fs,
@@ -11,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Tree, known, path, request, run, run_with, short};
 use onyx_engine::{
     parse::{Limits, parse_to_keep},
     walk::walk,
@@ -21,7 +19,6 @@ use onyx_protocol::{
     ingest::{KnownFile, WalkItem},
     limits::STREAM_BATCH_BYTES,
 };
-use support::{Tree, known, path, request, run, run_with, short};
 
 const CODE: &str = "def f():\n    return 1\n";
 

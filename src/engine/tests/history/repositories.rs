@@ -1,8 +1,6 @@
 //! Walks of repositories that git made: what changed, who is who, and that every state is its tree's.
 
-mod history_support;
-
-use history_support::*;
+use crate::support::*;
 use onyx_engine::history::History;
 use onyx_engine::parse::Limits;
 use onyx_protocol::ErrorKind;

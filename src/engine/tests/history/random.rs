@@ -1,10 +1,8 @@
 //! Random histories: every state is its tree's, and a walk in parts gives what one walk gives.
 
-mod history_support;
-
 use std::collections::HashMap;
 
-use history_support::*;
+use crate::support::*;
 use onyx_protocol::history::*;
 
 /// Random numbers that are the same in every run.

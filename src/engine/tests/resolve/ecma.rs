@@ -1,8 +1,6 @@
 //! The constructs of JavaScript and TypeScript, each as its programs use it: what is called where.
 
-mod resolve_support;
-
-use resolve_support::{Tree, check};
+use crate::support::{Tree, check};
 
 #[test]
 fn esm_imports_reexports_and_barrels() {

@@ -1,5 +1,4 @@
 //! Repositories made by the git program, and walks folded into states.
-#![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;

@@ -1,11 +1,6 @@
 //! Trees and files that are not what a walk hopes for: each a clear error or an accounted skip,
 //! and never a hang.
 
-#[path = "walk_support/mod.rs"]
-mod support;
-#[path = "walk_support/unprivileged.rs"]
-mod unprivileged;
-
 use std::{
     ffi::OsStr,
     fs,
@@ -13,14 +8,14 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use crate::support::{Tree, reasons, request, run, run_with, short};
+use crate::unprivileged::unprivileged;
 use onyx_engine::{parse::Limits, walk::walk};
 use onyx_protocol::{
     ErrorKind,
     ingest::{SkipReason, WalkItem},
 };
 use rustix::fs::{CWD, FileType, Mode, OFlags};
-use support::{Tree, reasons, request, run, run_with, short};
-use unprivileged::unprivileged;
 
 const CODE: &str = "def f():\n    return 1\n";
 

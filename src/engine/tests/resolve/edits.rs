@@ -2,18 +2,16 @@
 //! everything gives. Over this crate's own sources and the repository's Python; with
 //! `ONYX_EDIT_TREE` set, over that directory. `ONYX_EDITS` sets the number of edits.
 
-mod resolve_support;
-
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::{env, fs};
 
+use crate::support::{input, parse};
 use onyx_engine::parse::{Limits, parse_file};
 use onyx_engine::resolve::Workspace;
 use onyx_protocol::code::{Interface, Resolved, Within};
 use onyx_protocol::facts::Language;
 use onyx_protocol::ingest::ParsedFile;
-use resolve_support::{input, parse};
 
 /// xorshift64*
 struct Random(u64);

@@ -1,5 +1,4 @@
 //! What the walking tests share: a tree to write and a walk to run.
-#![allow(dead_code)] // Each test file uses its part.
 
 use std::{
     fs,

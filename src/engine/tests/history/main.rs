@@ -1,0 +1,5 @@
+//! Walks of git repositories.
+
+mod random;
+mod repositories;
+mod support;

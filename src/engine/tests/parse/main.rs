@@ -1,0 +1,5 @@
+//! What parsing finds in source, and what must not bring it down.
+
+mod languages;
+mod limits;
+mod sql;

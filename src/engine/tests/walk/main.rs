@@ -1,0 +1,6 @@
+//! Walks of directories.
+
+mod bad_input;
+mod directories;
+mod support;
+mod unprivileged;
