@@ -379,6 +379,7 @@ fn search_at_a_commit_of_plain_ingests_finds_what_never_changed() {
 
     // Without the engine's half words answer alone, and it is said.
     assert_eq!(client.text("SELECT * FROM onyx.search(NULL, at => 'main')"), "");
+    assert_eq!(client.text("SELECT * FROM onyx.search(' ', at => 'main')"), "");
     assert_eq!(client.text("SELECT * FROM onyx.search('items', 0, at => 'main')"), "");
     assert_eq!(client.text("SELECT * FROM onyx.search('?!', 0, at => 'main')"), "");
     let error = client.error("SELECT * FROM onyx.search('items', at => 'nowhere')");

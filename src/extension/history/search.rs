@@ -147,6 +147,9 @@ impl Question<'_> {
     /// By meaning: the nearest first.
     fn semantic(&self) -> Result<Vec<Near>, Error> {
         let mut texts = Vec::new();
+        if self.text.trim().is_empty() {
+            return Ok(texts);
+        }
         if self.symbols.has_texts() && TEXTS.is_available() {
             let wanted = self.symbols.count_texts(|place, kind| self.wants(place, kind));
             self.nearest(&TEXTS, wanted, &mut texts, &mut |row, found| {
