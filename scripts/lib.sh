@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What every script here shares: where things are, and how to speak and fail. Sourced, never run.
 #
-# The build environment set here is constant on purpose. Cargo compiles RocksDB again (20 to 40
+# The build environment set here is constant on purpose. Cargo compiles RocksDB again (10 to 20
 # minutes) when it sees other compiler flags, another target directory or another choice of
 # packages, so every build of this project goes through these scripts.
 
@@ -139,7 +139,7 @@ or_show() {
 build_engine() {
     local first=
     [ -n "$(find "$CARGO_TARGET_DIR"/release/build/librocksdb-sys-*/out -name librocksdb.a -print -quit 2>/dev/null)" ] ||
-        first=" with RocksDB, 20 to 40 minutes the first time"
+        first=" with RocksDB, 10 to 20 minutes the first time"
     say "building the engine$first"
     or_show "$LOG_DIR/engine.log" "the engine does not compile: repair what the lines above say" \
         logged "$LOG_DIR/engine.log" "engine${first:+ and RocksDB}" \

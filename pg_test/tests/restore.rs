@@ -64,6 +64,7 @@ fn recovery_to_points_before_and_after_a_vacuum() {
     client.run("INSERT INTO t VALUES (5001, '[7,7,7]')");
     client.run("SELECT pg_create_restore_point('before_delete')");
     client.run("DELETE FROM t WHERE id <= 500 OR id = 5001");
+    client.wait_for_other_snapshots();
     client.run("SELECT pg_create_restore_point('before_vacuum')");
     client.run("VACUUM t");
     client.run("INSERT INTO t SELECT 6000 + i, ARRAY[2, i / 500.0, 0]::vector FROM generate_series(1, 500) i");
