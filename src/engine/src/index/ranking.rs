@@ -32,6 +32,9 @@ const RANKED_BYTES: usize = 32 << 20;
 const AHEAD: usize = 8;
 const AHEAD_SHARE: usize = 8;
 
+/// Points that are brought in order at least.
+const SORTED_POINTS: usize = 2_048;
+
 /// What a scan wants.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
@@ -100,11 +103,12 @@ impl Ranked {
         (self.points.capacity() * size_of::<(f32, PointId)>() + waiting) as u64
     }
 
-    /// Brings the first `end` in order.
+    /// Brings the first `end` in order, and as many again: each time costs a look at all the others.
     fn sort(&mut self, end: usize) {
         if end <= self.sorted {
             return;
         }
+        let end = end.max(2 * self.sorted).max(SORTED_POINTS).min(self.points.len());
         let order = |a: &(f32, PointId), b: &(f32, PointId)| a.0.total_cmp(&b.0);
         let rest = &mut self.points[self.sorted..];
         let count = end - self.sorted;
