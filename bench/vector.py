@@ -3,6 +3,8 @@
 SETS="words embeddings"   which vectors: words' own of 100 numbers, words embedded into 384
 N=200000                  rows of the words' own vectors
 N384=50000                embedded rows
+STEPS="build narrow"      only some: build, queries, narrow, inserts, restart, vacuum (words), budget (embeddings, with
+                          queries); pgvector's VACUUM of 200,000 words takes longer than all others together
 SECONDS_EACH=5            length of each throughput measurement
 ASKED=300                 queries whose answers are compared with the exact ones
 """
@@ -272,6 +274,7 @@ def main():
     report = Report("bench-vector", aloud=True)
     sets = os.environ.get("SETS", "words embeddings").split()
     seconds, asked = number("SECONDS_EACH", 5), number("ASKED", 300)
+    wanted = os.environ["STEPS"].split() if "STEPS" in os.environ else None
     for name in sets:
         if name == "words":
             count = number("N", 200_000)
@@ -285,8 +288,9 @@ def main():
         steps = [bench.build, bench.queries, bench.narrow, bench.inserts, bench.restart]
         steps += [bench.budget] if name == "embeddings" else [bench.vacuum]
         for step in steps:
-            say(f"  {step.__name__}")
-            step()
+            if wanted is None or step.__name__ in wanted:
+                say(f"  {step.__name__}")
+                step()
         bench.session.close()
         bench.cluster.remove()
     report.finish()

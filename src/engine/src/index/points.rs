@@ -210,6 +210,17 @@ impl Points {
             .filter(|id| self.is_live(*id))
     }
 
+    /// The same into a vector, in place of what it has.
+    pub fn take_live(&self, ids: Range<usize>, live: &mut Vec<PointId>) {
+        live.clear();
+        if self.live == self.states.len() {
+            let end = self.states.len();
+            live.extend(ids.start.min(end) as PointId..ids.end.min(end) as PointId);
+        } else {
+            live.extend(self.live_ids(ids));
+        }
+    }
+
     /// Whether a search may find a point.
     pub fn is_live(&self, id: PointId) -> bool {
         self.states.get(id as usize) == Some(&State::Known) && self.tids[id as usize] != NONE

@@ -17,7 +17,7 @@ use super::shared::Shared;
 use crate::store::{lock, read};
 
 /// Points that are kept of a ranking, at least; when a scan goes on behind them, all are ranked again.
-const KEPT_POINTS: usize = 65_536;
+const KEPT_POINTS: usize = 32_768;
 
 /// More points than that for each entry that is wanted.
 const KEPT_SHARE: usize = 16;

@@ -199,7 +199,7 @@ impl Generation {
         let _walk = graph.walk();
         let probe = graph.rows.probe(question.query);
         let mut first = First::new(count);
-        let mut ranks = Vec::new();
+        let (mut ids, mut ranks) = (Vec::new(), Vec::new());
         for from in (0..).step_by(SCAN_POINTS) {
             if (question.cancelled)() {
                 return Err(canceled());
@@ -208,11 +208,11 @@ impl Generation {
             if !Arc::ptr_eq(&table.graph, graph) || from >= table.points.end() {
                 break;
             }
-            let ids: Vec<PointId> = table.points.live_ids(from..from + SCAN_POINTS).collect();
+            table.points.take_live(from..from + SCAN_POINTS, &mut ids);
             drop(table);
             // SAFETY: within a walk, and live points have been put.
             unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
-            ranks.iter().zip(ids).for_each(|(rank, id)| first.push(*rank, id));
+            ranks.iter().zip(&ids).for_each(|(rank, id)| first.push(*rank, *id));
         }
         Ok(first)
     }
