@@ -60,7 +60,7 @@ BEGIN ATOMIC
         SELECT n.id
         FROM onyx.nodes n
         WHERE onyx.semantic_available(pg_catalog.to_regclass('onyx.nodes_semantic'))
-          AND query ~ '\S' AND n.search_text IS NOT NULL
+          AND query ~ '[^[:space:]]' AND n.search_text IS NOT NULL
           AND (search_hits.repo IS NULL
                OR n.repo_id = (SELECT r.id FROM onyx.repos r WHERE r.name = search_hits.repo))
           AND (kinds IS NULL OR n.kind = ANY (kinds))

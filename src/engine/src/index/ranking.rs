@@ -103,7 +103,7 @@ impl Ranked {
         (self.points.capacity() * size_of::<(f32, PointId)>() + waiting) as u64
     }
 
-    /// Brings the first `end` in order, and as many again: each time costs a look at all the others.
+    /// Brings the first `end` in order, and at least twice as many as are: each time costs a look at all others.
     fn sort(&mut self, end: usize) {
         if end <= self.sorted {
             return;

@@ -112,21 +112,6 @@ pub struct Rows {
     rest: Option<Arena>,
 }
 
-#[inline(always)]
-fn prefetch(arena: &Arena, row: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let start = arena.row(row).cast::<i8>();
-        for line in (0..arena.stride()).step_by(64).take(12) {
-            // SAFETY: a prefetch of any address is harmless.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (arena, row);
-}
-
 impl Rows {
     /// No rows.
     pub fn new(metric: Metric, dimensions: usize, layout: Layout) -> Self {
@@ -357,15 +342,15 @@ impl Rows {
     /// Asks the processor for what ranks a row, ahead of its use.
     #[inline(always)]
     pub fn prefetch(&self, row: usize) {
-        prefetch(&self.rows, row);
+        self.rows.prefetch(row);
     }
 
     /// Asks the processor for all of a row, ahead of its use.
     #[inline(always)]
     pub fn prefetch_whole(&self, row: usize) {
-        prefetch(&self.rows, row);
+        self.rows.prefetch(row);
         if let Some(rest) = &self.rest {
-            prefetch(rest, row);
+            rest.prefetch(row);
         }
     }
 

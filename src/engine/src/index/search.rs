@@ -208,7 +208,8 @@ impl Generation {
             if !Arc::ptr_eq(&table.graph, graph) || from >= table.points.end() {
                 break;
             }
-            table.points.take_live(from..from + SCAN_POINTS, &mut ids);
+            ids.clear();
+            ids.extend(table.points.live_ids(from..from + SCAN_POINTS));
             drop(table);
             // SAFETY: within a walk, and live points have been put.
             unsafe { graph.rows.ranks(&probe, &ids, &mut ranks) };
